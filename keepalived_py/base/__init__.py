@@ -1,0 +1,1 @@
+"""Values that every room may use: time, names, addresses, the exception tree, logging."""

@@ -1,0 +1,11 @@
+"""Names that must not be mixed up: each kind has a type of its own."""
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import NewType
+
+InstanceName = NewType("InstanceName", str)
+InterfaceName = NewType("InterfaceName", str)
+ScriptName = NewType("ScriptName", str)
+GroupName = NewType("GroupName", str)
+
+Address = IPv4Address | IPv6Address

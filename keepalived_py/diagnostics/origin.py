@@ -1,0 +1,20 @@
+"""Where a piece of text came from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A place in a file.
+
+    `line` and `column` count from 1.  `text` is the physical line, for the
+    caret.  `included_from` is the place of the include statement that brought
+    the file in (None for the main file); following it gives the include chain.
+    """
+
+    file: str
+    line: int
+    column: int = 1
+    end_column: int = 1
+    text: str = ""
+    included_from: "Origin | None" = None

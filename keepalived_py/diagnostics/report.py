@@ -1,0 +1,57 @@
+"""One mistake, as a value.
+
+`message` is keepalived's own text where it has one (without the file and line
+in front).  `error_class` decides the exit code of `-t`: of all diagnostics,
+the class that stands last in keepalived's order wins (reference: parser of
+2.2.7), see `ErrorClass`.  A diagnostic without a class never changes the exit code.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from keepalived_py.diagnostics.origin import Origin
+
+
+class Severity(Enum):
+    ERROR = "error"
+    WARNING = "warning"
+    HINT = "hint"
+
+
+class ErrorClass(IntEnum):
+    """keepalived's classes of configuration errors, in its order; the greatest one decides."""
+
+    FILE_NOT_FOUND = 1
+    BAD_INTERFACE = 2
+    FATAL = 3
+    MULTIPLE_FILES = 4
+    UNKNOWN_KEYWORD = 5
+    UNEXPECTED_BRACE = 6
+    MISSING_BRACE = 7
+    UNMATCHED_QUOTE = 8
+    MISSING_PARAMETER = 9
+    INVALID_NUMBER = 10
+    GENERAL = 11
+    WARNING = 12
+    DEPRECATED = 13
+    SCRIPT_SECURITY = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """`code` is a stable kebab-case word; `expected`, `suggestion` and `notes` help a person.
+
+    `logged_only`: keepalived writes this to its log and not to the output of `-t`.
+    `stops`: keepalived gives up at once here (exit 2).
+    """
+
+    code: str
+    message: str
+    severity: Severity = Severity.ERROR
+    origin: Origin | None = None
+    error_class: ErrorClass | None = ErrorClass.GENERAL
+    expected: str = ""
+    suggestion: str = ""
+    notes: tuple[str, ...] = ()
+    logged_only: bool = False
+    stops: bool = False

@@ -1,0 +1,125 @@
+"""What shall be done, as verbs.  The core makes these; the shells perform them.
+
+`SendAdvert` is performed at once.  `WriteLog` is performed after it.  All
+others go through a lane: one per instance, script or group, in order.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Union
+
+from keepalived_py.base.clock import Micros
+from keepalived_py.base.names import InstanceName, ScriptName
+from keepalived_py.model.config import Command, VirtualAddress
+from keepalived_py.model.packet import AdvertToSend
+
+
+class Role(Enum):
+    """The role of an instance; the values are keepalived's numbers (JSON, D-Bus, SNMP)."""
+
+    INIT = 0
+    BACKUP = 1
+    MASTER = 2
+    FAULT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It was performed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadySo:
+    """Nothing had to be done: the address was there (or gone) already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The kernel refused; `errno` says why."""
+
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """It did not end within its time limit."""
+
+
+Outcome = Union[Done, AlreadySo, Failed, TimedOut]
+
+
+@dataclass(frozen=True, slots=True)
+class SendAdvert:
+    """Send this advert now, without waiting."""
+
+    instance: InstanceName
+    advert: AdvertToSend
+
+
+@dataclass(frozen=True, slots=True)
+class AddAddress:
+    """Put an address on its interface."""
+
+    instance: InstanceName
+    address: VirtualAddress
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAddress:
+    """Take an address off its interface."""
+
+    instance: InstanceName
+    address: VirtualAddress
+
+
+@dataclass(frozen=True, slots=True)
+class SendNeighbour:
+    """Send one gratuitous ARP request (or unsolicited neighbour advert) for `address`."""
+
+    instance: InstanceName
+    address: VirtualAddress
+
+
+@dataclass(frozen=True, slots=True)
+class RunNotify:
+    """Start a notify script; nobody waits for it.  `owner` is an instance or group name."""
+
+    owner: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck:
+    """Start a check script; its end comes back as `ScriptFinished`."""
+
+    name: ScriptName
+    command: Command
+    timeout_us: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChanged:
+    """An instance changed its role.  For observers only; nothing is to be performed.
+
+    `reason` is one short clause, `evidence` what it was concluded from
+    (the advert, the failed check, the link event, the deadline).
+    """
+
+    instance: InstanceName
+    old: Role
+    new: Role
+    reason: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLog:
+    """A log line.  `detail` lines are written only with -D."""
+
+    text: str
+    detail: bool = False
+
+
+Effect = Union[
+    SendAdvert, AddAddress, DeleteAddress, SendNeighbour, RunNotify, RunCheck, RoleChanged, WriteLog
+]
