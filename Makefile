@@ -1,0 +1,57 @@
+# The two commands of a user are `make run` and `make test`; the others are for whoever changes the code.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# Which seeds the long simulation plays, and what else the benchmark shall be told.
+SOAK_SEEDS ?= 0..10000
+PERF_OPTIONS ?=
+
+.PHONY: help setup setup-test run test check format perf soak clean
+
+help:
+	@echo 'make run              two nodes in network namespaces: watch a failover (root)'
+	@echo 'make run CONF=FILE    the daemon in the foreground on this host, with FILE'
+	@echo 'make test             every check and test, the comparison with the real keepalived included (root)'
+	@echo 'make check            format, lint, types, import rules, unit tests: under a minute'
+	@echo 'make format           let ruff rewrite what it can'
+	@echo 'make perf             benchmarks beside the real keepalived (root)'
+	@echo 'make soak             the simulation over SOAK_SEEDS (0..10000)'
+
+setup:
+	@scripts/setup.sh run
+
+setup-test:
+	@scripts/setup.sh test
+
+run: setup
+ifdef CONF
+	exec $(BIN)/keepalived-py -n -l -D -f '$(CONF)'
+else
+	@exec $(BIN)/python scripts/demo.py
+endif
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) tests -q -m 'not slow and not netns'
+
+test: setup-test check
+	$(PYTEST) tests compat-tests -q
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+perf: setup-test
+	$(BIN)/python compat-tests/perf/bench.py $(PERF_OPTIONS)
+
+soak: setup
+	$(BIN)/python -m keepalived_py.simulation --seeds $(SOAK_SEEDS)
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

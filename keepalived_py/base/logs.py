@@ -1,0 +1,125 @@
+"""Log lines: to the system's log, and to the console when asked.
+
+One rule rules here: a log line may be lost, but it never stops the program.
+keepalived writes its lines with a blocking datagram send, so a syslog daemon
+that stands still makes it miss its own adverts.  Here a line that would have
+to wait is dropped and counted; the next line that gets through is preceded by
+one that says how many are missing.  The console follows the same rule: it is
+asked first whether it takes the line.
+"""
+
+import os
+import select
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+SYSLOG_SOCKET = "/dev/log"
+DAEMON_FACILITY = 3
+_INFO = 6
+_LONGEST_LINE = 4000  # bytes; below PIPE_BUF, so a pipe that polls as writable takes a whole line
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Where lines go.  `facility` is the number of syslog(3) (3 daemon, 16 local0).
+
+    `detail` 0 leaves out the lines given to `Log.detail`; keepalived's `-D` is 1.
+    """
+
+    ident: str = "Keepalived"
+    facility: int = DAEMON_FACILITY
+    syslog: bool = True
+    console: bool = False
+    detail: int = 0
+    syslog_path: str = SYSLOG_SOCKET
+
+
+@dataclass(slots=True)
+class Log:
+    """One process's log.  After a fork the child makes its own with `renamed`.
+
+    `dropped` counts the lines that nobody took since the last one that got through.
+    """
+
+    settings: LogSettings
+    dropped: int = 0
+    console_fd: int = 2
+    _socket: socket.socket | None = field(default=None, repr=False)
+
+    def info(self, text: str) -> None:
+        """Write `text`, one line of log for each of its lines."""
+        for line in text.splitlines() or [""]:
+            self._write(line)
+
+    def detail(self, text: str) -> None:
+        """Write `text` only if detailed logging (`-D`) was asked for."""
+        if self.settings.detail:
+            self.info(text)
+
+    def renamed(self, ident: str) -> "Log":
+        """A log for another process or name, with a socket of its own."""
+        return Log(replace(self.settings, ident=ident), console_fd=self.console_fd)
+
+    def without_console(self) -> "Log":
+        """The same log for a process that has given up its terminal."""
+        return Log(replace(self.settings, console=False))
+
+    def close(self) -> None:
+        """Give the socket back; a later line opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _write(self, line: str) -> None:
+        if self.settings.console:
+            self._to_console(line)
+        if not self.settings.syslog:
+            return
+        if self.dropped and self._to_syslog(f"{self.dropped} log lines dropped: syslog did not take them"):
+            self.dropped = 0
+        if not self._to_syslog(line):
+            self.dropped += 1
+
+    def _to_console(self, line: str) -> None:
+        data = f"{time.asctime()}: {line}\n".encode("utf-8", "surrogateescape")
+        if len(data) > _LONGEST_LINE:
+            data = data[: _LONGEST_LINE - 1] + b"\n"
+        with suppress(OSError):  # a closed terminal is no reason to stop
+            poll = select.poll()
+            poll.register(self.console_fd, select.POLLOUT)
+            if any(events & select.POLLOUT for _, events in poll.poll(0)):
+                os.write(self.console_fd, data)
+
+    def _to_syslog(self, line: str) -> bool:
+        priority = self.settings.facility * 8 + _INFO
+        stamp = time.asctime()[4:19]
+        text = f"<{priority}>{stamp} {self.settings.ident}[{os.getpid()}]: {line}"
+        data = text.encode("utf-8", "surrogateescape")[:_LONGEST_LINE]
+        # A restarted syslog daemon leaves a dead connection behind: then one fresh try.
+        return self._send(data) or (self._socket is None and self._send(data))
+
+    def _send(self, data: bytes) -> bool:
+        try:
+            if self._socket is None:
+                self._socket = _connected(self.settings.syslog_path)
+            self._socket.send(data)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.close()
+            return False
+        return True
+
+
+def _connected(path: str) -> socket.socket:
+    """A non-blocking datagram socket connected to `path`; raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
+        made.setblocking(False)
+        made.connect(path)
+    except OSError:
+        made.close()
+        raise
+    return made

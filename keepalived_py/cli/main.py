@@ -1,0 +1,92 @@
+"""The program `keepalived-py`: reads the command line and does what it asks for."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from keepalived_py.cli.options import Action, Options, parse
+
+EXIT_BAD_OPTION = 1
+EXIT_PERMISSION = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run with `arguments` (default: the process's own); returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parse(words)
+    for line in parsed.errors:
+        print(line, file=sys.stderr)
+    if parsed.unexpected:
+        print("Unexpected argument(s):", *parsed.unexpected, file=sys.stderr)
+    answer = _answer(parsed.options)
+    if answer is not None:
+        return answer
+    if parsed.failed:
+        return EXIT_BAD_OPTION
+    if parsed.options.action is Action.CHECK:
+        from keepalived_py.cli.check import check
+
+        return check(parsed.options)
+    return _run(parsed.options, words)
+
+
+def _answer(options: Options) -> int | None:
+    """The exit code of an option that only asks for an answer; None if there is none such."""
+    if options.action in (Action.RUN, Action.CHECK):
+        return None
+    from keepalived_py.cli import help as texts
+
+    if options.action is Action.GENHASH:
+        print("genhash is not part of keepalived-py", file=sys.stderr)
+        return EXIT_BAD_OPTION
+    if options.action is Action.SIGNUM:
+        number = texts.signal_numbers().get(options.signal_function)
+        if number is None:
+            print(f"Unknown sigfunc {options.signal_function}", file=sys.stderr)
+            return EXIT_BAD_OPTION
+        print(int(number))
+        return 0
+    print(texts.version_text() if options.action is Action.VERSION else texts.help_text(), file=sys.stderr)
+    return 0
+
+
+def _run(options: Options, words: Sequence[str]) -> int:
+    from keepalived_py.base.logs import Log, LogSettings
+    from keepalived_py.cli.check import load_once
+    from keepalived_py.daemon import start
+
+    refusal = start.missing_permission()
+    if refusal is not None:
+        print(refusal, file=sys.stderr)
+        return EXIT_PERMISSION
+    log = Log(
+        LogSettings(
+            facility=options.facility,
+            syslog=options.syslog,
+            console=options.console and options.foreground,
+            detail=options.detail,
+        )
+    )
+    settings = start.RunSettings(
+        command_line=("keepalived-py", *words),
+        # In the background the working directory is /, and a reload reads the file again.
+        path=options.file if options.foreground else os.path.abspath(options.file),
+        load=lambda path: load_once(options, path),
+        log=log,
+        foreground=options.foreground,
+        namespace=options.namespace,
+        umask=options.umask,
+        pid_file=options.pid_file,
+        vrrp_pid_file=options.vrrp_pid_file,
+        respawn=options.respawn,
+        all_processes=options.all_processes,
+        # -P and -C together run both, as each alone leaves the other out.
+        run_vrrp=options.vrrp_only or not options.checkers_only,
+        keep_addresses=options.keep_addresses,
+        release_vips=options.release_vips,
+        address_monitoring=options.address_monitoring,
+        ignore_sigint=options.ignore_sigint,
+        core_dump=options.core_dump,
+        without_effect=options.without_effect,
+    )
+    return start.run(settings)

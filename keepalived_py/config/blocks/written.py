@@ -1,0 +1,195 @@
+"""What was written, before defaults and corrections: one mutable record per kind of block.
+
+None always means "not written"; resolve fills in defaults in keepalived's order.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from keepalived_py.base.clock import Micros
+from keepalived_py.base.names import Address
+from keepalived_py.config.document import Directive
+from keepalived_py.model.config import AuthType, Command, InitialState
+
+
+@dataclass(slots=True)
+class WrittenCommand:
+    """A command line with its user, users already looked up; checked for access later."""
+
+    argv: tuple[str, ...]
+    uid: int
+    gid: int
+
+    def command(self) -> Command:
+        return Command(self.argv, self.uid, self.gid)
+
+
+@dataclass(slots=True)
+class WrittenNotifies:
+    """The `notify*` lines of an instance or a group."""
+
+    master: WrittenCommand | None = None
+    backup: WrittenCommand | None = None
+    fault: WrittenCommand | None = None
+    stop: WrittenCommand | None = None
+    deleted: WrittenCommand | None = None
+    any: WrittenCommand | None = None
+    master_rx_lower_priority: WrittenCommand | None = None
+    report_deleted: bool = False
+
+
+@dataclass(slots=True)
+class WrittenAddress:
+    """One entry of an address block."""
+
+    address: Address
+    prefix_length: int
+    at: Directive
+    interface: str | None = None
+    label: str | None = None
+    scope: int = 0
+    broadcast: IPv4Address | None = None
+    peer: Address | None = None
+    peer_prefix_length: int | None = None
+    tracked: bool = True
+    home: bool = False
+    mngtmpaddr: bool = False
+    noprefixroute: bool = False
+    preferred_lifetime_s: int | None = None
+
+
+@dataclass(slots=True)
+class WrittenTrack:
+    """One entry of a `track_*` block; `weight` None: that of the tracked object."""
+
+    name: str
+    weight: int | None = None
+    reverse: bool | None = None
+
+
+@dataclass(slots=True)
+class WrittenScript:
+    """A `vrrp_script`."""
+
+    name: str
+    at: Directive
+    argv: tuple[str, ...] = ()
+    uid: int = 0
+    gid: int = 0
+    user_set: bool = False
+    removed: bool = False
+    interval_us: Micros = Micros(1_000_000)
+    timeout_us: Micros | None = None
+    weight: int = 0
+    reverse: bool = False
+    rise: int = 1
+    fall: int = 1
+    init_failed: bool = False
+    insecure: bool = False
+
+
+@dataclass(slots=True)
+class WrittenGarp:
+    """The announcement settings of an instance, or their global defaults."""
+
+    repeat: int | None = None
+    delay_us: Micros | None = None
+    refresh_us: Micros | None = None
+    refresh_repeat: int | None = None
+    lower_priority_repeat: int | None = None
+    lower_priority_delay_us: Micros | None = None
+
+
+@dataclass(slots=True)
+class WrittenInstance:
+    """A `vrrp_instance`.  `unsupported` names what it needs and does not work yet."""
+
+    name: str
+    at: Directive
+    interface: str | None = None
+    vrid: int | None = None
+    priority: int | None = None
+    state: InitialState | None = None
+    version: int | None = None
+    family: int | None = None
+    nopreempt: bool = False
+    preempt_delay_us: Micros = Micros(0)
+    advert_interval_us: Micros = Micros(1_000_000)
+    down_timer_adverts: int | None = None
+    auth_type: AuthType = AuthType.NONE
+    auth_pass: str = ""
+    source: Address | None = None
+    destination: IPv4Address | None = None
+    accept: bool | None = None
+    addresses: list[WrittenAddress] = field(default_factory=list)
+    excluded_addresses: list[WrittenAddress] = field(default_factory=list)
+    track_scripts: list[WrittenTrack] = field(default_factory=list)
+    track_interfaces: list[WrittenTrack] = field(default_factory=list)
+    track_primary: bool = True
+    notifies: WrittenNotifies = field(default_factory=WrittenNotifies)
+    garp: WrittenGarp = field(default_factory=WrittenGarp)
+    strict: bool | None = None
+    skip_check_adv_addr: bool | None = None
+    lower_priority_no_advert: bool | None = None
+    higher_priority_send_advert: bool | None = None
+    unicast_keyword: bool = False
+    unicast_peers: list[Address] = field(default_factory=list)
+    unsupported: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class WrittenGroup:
+    """A `vrrp_sync_group`."""
+
+    name: str
+    at: Directive
+    members: list[str] | None = None
+    notifies: WrittenNotifies = field(default_factory=WrittenNotifies)
+    tracking_weight: bool = False
+    track_scripts: list[WrittenTrack] = field(default_factory=list)
+    track_interfaces: list[WrittenTrack] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class WrittenGlobals:
+    """`global_defs` and the top-level keywords."""
+
+    name: str = ""
+    router_id: str | None = None
+    version: int = 2
+    multicast_group: IPv4Address = IPv4Address("224.0.0.18")
+    garp: WrittenGarp = field(default_factory=WrittenGarp)
+    lower_priority_no_advert: bool = False
+    higher_priority_send_advert: bool = False
+    skip_check_adv_addr: bool = False
+    strict: bool = False
+    down_timer_adverts: int = 3
+    startup_delay_us: Micros = Micros(0)
+    log_unknown_vrids: bool = False
+    script_security: bool = False
+    script_user: tuple[int, int] | None = None
+    dynamic_interfaces: bool = False
+    use_pid_dir: bool = False
+    instance: str | None = None
+    net_namespace: str | None = None
+    umask: int = 0o177
+    nice: int = 0
+    rt_priority: int = 0
+    no_swap: bool = False
+    emails: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Written:
+    """A whole configuration as written.  `seen_interfaces_missing`: some named one is not there."""
+
+    globals: WrittenGlobals = field(default_factory=WrittenGlobals)
+    instances: dict[str, WrittenInstance] = field(default_factory=dict)
+    groups: dict[str, WrittenGroup] = field(default_factory=dict)
+    scripts: dict[str, WrittenScript] = field(default_factory=dict)
+    missing_interface: bool = False
+    default_user: tuple[int, int] | None = None
+    scripts_run: bool = False
+    scripts_insecure: bool = False
+    checker_scripts_run: bool = False
+    checker_scripts_insecure: bool = False

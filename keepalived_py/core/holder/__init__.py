@@ -1,0 +1,1 @@
+"""What a master puts into the kernel, takes out again, and announces."""

@@ -1,0 +1,46 @@
+"""Notify scripts of a role: first the specific one (`notify_master`), then the generic `notify`.
+
+The specific script gets the configured words only.  The generic one gets in
+addition `INSTANCE` or `GROUP`, the name, the state word and the effective
+priority (groups: 0), as keepalived.conf(5) says.
+"""
+
+from dataclasses import replace
+
+from keepalived_py.model.config import Command, Notifies
+from keepalived_py.model.effects import Effect, Role, RunNotify
+
+STOP = "STOP"
+DELETED = "DELETED"
+
+
+def notify_lower_priority(notifies: Notifies, name: str, out: list[Effect]) -> None:
+    """A MASTER heard a lower-priority advert; the generic script is not told."""
+    if notifies.master_rx_lower_priority is not None:
+        out.append(RunNotify(name, notifies.master_rx_lower_priority))
+
+
+def notify(notifies: Notifies, kind: str, name: str, word: str, priority: int, out: list[Effect]) -> None:
+    """Run what `notifies` has for the state `word`; `kind` is INSTANCE or GROUP."""
+    specific = _specific(notifies, word)
+    if specific is not None:
+        out.append(RunNotify(name, specific))
+    if notifies.any is not None:
+        arguments = (kind, name, word, str(priority))
+        out.append(RunNotify(name, replace(notifies.any, argv=notifies.any.argv + arguments)))
+
+
+def _specific(notifies: Notifies, word: str) -> Command | None:
+    match word:
+        case Role.MASTER.name:
+            return notifies.master
+        case Role.BACKUP.name:
+            return notifies.backup
+        case Role.FAULT.name:
+            return notifies.fault
+        case "STOP":
+            return notifies.stop
+        case "DELETED":
+            return notifies.deleted
+        case _:
+            return None

@@ -1,0 +1,1 @@
+"""What an instance's health depends on: check scripts and interfaces."""

@@ -1,0 +1,65 @@
+"""Check scripts: when they run, and when their results count (`vrrp_script`).
+
+The first run is at once; the period counts from start to start.  A script
+still running when it is due again is not started twice.  The very first
+result decides, whatever `rise` and `fall` are; afterwards `rise` good or
+`fall` bad results in a row are needed to change the verdict.
+"""
+
+from typing import NamedTuple
+
+from keepalived_py.base.clock import Micros
+from keepalived_py.core.vrrp.timing import next_advert_at
+from keepalived_py.model.config import CheckScript
+from keepalived_py.model.effects import Effect, RunCheck, WriteLog
+from keepalived_py.model.events import ScriptFinished
+
+
+class ScriptState(NamedTuple):
+    """One check script.  `good` None: no result yet.  `contrary`: results in a row against `good`."""
+
+    check: CheckScript
+    next_at: Micros
+    running: bool = False
+    status: int = 0
+    good: bool | None = None
+    contrary: int = 0
+
+
+def launch(state: ScriptState, now: Micros, out: list[Effect]) -> ScriptState:
+    """The script is due: run it, unless it still runs."""
+    check = state.check
+    next_at = next_advert_at(state.next_at, check.interval_us, now)
+    if state.running:
+        out.append(WriteLog(f"Track script {check.name} is already running, expect idle - skipping run"))
+        return state._replace(next_at=next_at)
+    out.append(RunCheck(check.name, check.command, check.timeout_us))
+    return state._replace(next_at=next_at, running=True)
+
+
+def finished(state: ScriptState, event: ScriptFinished, out: list[Effect]) -> ScriptState:
+    """The script ended: count its result."""
+    state = state._replace(running=False)
+    name = state.check.name
+    exited = not event.signal and not event.timed_out
+    if exited and event.status != state.status:
+        out.append(WriteLog(f"Script `{name}` now returning {event.status}"))
+        state = state._replace(status=event.status)
+    good = exited and event.status == 0
+    if good == state.good:
+        return state._replace(contrary=0)
+    needed = state.check.rise if good else state.check.fall
+    if state.good is not None and state.contrary + 1 < needed:
+        return state._replace(contrary=state.contrary + 1)
+    out.append(WriteLog(f"VRRP_Script({name}) {_verdict(event)}"))
+    return state._replace(good=good, contrary=0)
+
+
+def _verdict(event: ScriptFinished) -> str:
+    if event.timed_out:
+        return "timed_out"
+    if event.signal:
+        return f"failed (due to signal {event.signal})"
+    if event.status:
+        return f"failed (exited with status {event.status})"
+    return "succeeded"

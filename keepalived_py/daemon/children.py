@@ -1,0 +1,158 @@
+"""The worker processes: how one is forked, what it is told, when it is started again.
+
+A child is a fork of the parent, made after everything it needs is imported and
+the garbage collector has been told to leave those pages alone, so that it costs
+about two megabytes of its own.  It dies with the parent: the kernel sends it
+SIGTERM if the parent goes away, however that happens.
+
+A child that dies is started again at once if it had lived for a minute;
+otherwise after 0, 1, 2, 4 ... 60 seconds (keepalived's rule).
+"""
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keepalived_py.base.errors import FatalStart, PermissionMissing
+from keepalived_py.base.logs import Log
+from keepalived_py.daemon import channel as channels
+from keepalived_py.daemon import pidfile
+from keepalived_py.daemon.signals import SignalInbox
+from keepalived_py.model.config import Configuration
+
+EXIT_FATAL = 1
+EXIT_CONFIG = 2
+EXIT_PERMISSION = 4
+EXIT_INTERNAL = 70
+PERMANENT_ERRORS = {EXIT_FATAL: "FATAL", EXIT_CONFIG: "CONFIG", EXIT_PERMISSION: "MISSING PERMISSION"}
+
+LONG_ENOUGH_S = 60.0
+_LONGEST_DELAY_S = 60
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSettings:
+    """What a child must know besides the configuration.
+
+    `log` is the child's own.  `keep_addresses` (-V): at stop, send no resignation and
+    leave addresses in place.  `release_vips` (-X): a transition caused by a
+    signal removes addresses even if they were there before.  `address_monitoring`
+    (-a): log every address change.  `pid_file` is written and removed around the
+    child's work, not by it.
+    """
+
+    log: Log
+    pid_file: str
+    keep_addresses: bool = False
+    release_vips: bool = False
+    address_monitoring: bool = False
+
+
+ChildMain = Callable[[Configuration, ChildSettings, socket.socket], int]
+
+
+@dataclass(slots=True)
+class Child:
+    """A running child.  `started_s` is on the monotonic clock."""
+
+    pid: int
+    channel: socket.socket
+    started_s: float
+    inbox: channels.Inbox
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before the next start, by how long the last life was."""
+
+    next_s: int = 0
+
+    def after_life(self, lived_s: float) -> tuple[int | None, "Backoff"]:
+        """Seconds to wait (None: at once, and nothing to say) and the state afterwards."""
+        if lived_s >= LONG_ENOUGH_S:
+            return None, Backoff()
+        following = min(_LONGEST_DELAY_S, max(1, self.next_s * 2))
+        return self.next_s, Backoff(following)
+
+
+def start(
+    configuration: Configuration, settings: ChildSettings, main: ChildMain, inbox: SignalInbox
+) -> Child:
+    """Fork a child that runs `main`; raises OSError if there can be no more processes."""
+    ours, theirs = channels.pair()
+    gc.collect()
+    gc.freeze()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        inbox.give_up()
+        _live(lambda: main(configuration, settings, theirs), settings, parent)
+    gc.unfreeze()
+    theirs.close()
+    return Child(pid, ours, time.monotonic(), channels.Inbox())
+
+
+def _live(main: Callable[[], int], settings: ChildSettings, parent: int) -> None:
+    """The whole life of a child; never returns."""
+    code = EXIT_INTERNAL
+    try:
+        die_with_parent(parent)
+        code = _work(main, settings)
+    except BaseException:
+        settings.log.info("A child process failed:\n" + traceback.format_exc())
+    finally:
+        os._exit(code)
+
+
+def _work(main: Callable[[], int], settings: ChildSettings) -> int:
+    pidfile.write(settings.pid_file, os.getpid())
+    try:
+        code = main()
+    except (FatalStart, PermissionMissing) as fault:
+        settings.log.info(str(fault))
+        code = EXIT_PERMISSION if isinstance(fault, PermissionMissing) else EXIT_FATAL
+    finally:
+        pidfile.remove(settings.pid_file)
+    settings.log.info(f"Stopped{_used(settings.log.settings.detail)}")
+    return code
+
+
+def _used(detail: int) -> str:
+    if not detail:
+        return ""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return f" - used {used.ru_utime:.6f} user time, {used.ru_stime:.6f} system time"
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM when the parent ends; leave at once if it has already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of grandchildren whose own parent ends, so that none is lost."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def describe_end(pid: int, status: int) -> str:
+    """How a process ended, from the status that wait gave, in keepalived's words."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"pid {pid} exited due to signal {number} ({signal.strsignal(number) or 'unknown'})"
+    code = os.WEXITSTATUS(status)
+    if code in PERMANENT_ERRORS:
+        return f"pid {pid} exited with permanent error {PERMANENT_ERRORS[code]}. Terminating"
+    return f"pid {pid} exited with status {code}"

@@ -1,0 +1,64 @@
+"""Entering a network namespace, as `ip netns` keeps them under /run/netns.
+
+Python 3.11 has no setns, so the three calls of the C library that are needed
+are called through ctypes.  A daemon in a namespace also gets a private view of
+/run/keepalived (a bind mount of /run/keepalived/NAME, as keepalived does it),
+so daemons of several namespaces do not find each other's pid files.
+"""
+
+import ctypes
+import os
+
+from keepalived_py.base.errors import KeepalivedError
+
+NAMESPACE_DIRECTORY = "/run/netns"
+PID_DIRECTORY = "/run/keepalived"
+_CLONE_NEWNET = 0x4000_0000
+_CLONE_NEWNS = 0x0002_0000
+_MS_BIND = 0x1000
+_MS_REC = 0x4000
+_MS_SLAVE = 0x8_0000
+
+
+class NamespaceMissing(KeepalivedError):
+    """The network namespace does not exist or may not be entered."""
+
+
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, path: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+
+
+def enter(name: str) -> None:
+    """Move this process into network namespace `name`; raises NamespaceMissing."""
+    path = f"{NAMESPACE_DIRECTORY}/{name}"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as fault:
+        raise NamespaceMissing(f"Failed to open {path}") from fault
+    try:
+        _checked(_library().setns(descriptor, _CLONE_NEWNET), path)
+    except OSError as fault:
+        raise NamespaceMissing(f"setns() failed with {fault.strerror} for {path}") from fault
+    finally:
+        os.close(descriptor)
+
+
+def private_pid_directory(name: str) -> str:
+    """Let /run/keepalived be NAME's own for this process and its children; raises OSError.
+
+    Returns the directory as the rest of the machine sees it.
+    """
+    outside = f"{PID_DIRECTORY}/{name}"
+    os.makedirs(outside, mode=0o755, exist_ok=True)
+    library = _library()
+    _checked(library.unshare(_CLONE_NEWNS), outside)
+    # From now on mounts made here stay here, those made outside still arrive.
+    _checked(library.mount(b"", b"/", None, _MS_SLAVE | _MS_REC, None), "/")
+    _checked(library.mount(outside.encode(), PID_DIRECTORY.encode(), None, _MS_BIND, None), outside)
+    return outside

@@ -1,0 +1,225 @@
+"""From a read command line to the parent's loop: banner, configuration, checks, background, pid files.
+
+The order is keepalived's: everything that can refuse the start is done before
+the launcher goes away, so whoever started us sees the exit code.  One thing is
+better: the launcher leaves only when the pid files are written.
+"""
+
+import os
+import platform
+import resource
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from keepalived_py import __version__
+from keepalived_py.base.logs import Log
+from keepalived_py.config.load import Loaded
+from keepalived_py.daemon import children, namespaces, pidfile
+from keepalived_py.daemon.parent import Duties, FetchMain, Parent, fetch_main
+from keepalived_py.daemon.reload import effect_lines, log_lines
+from keepalived_py.daemon.signals import SignalInbox
+from keepalived_py.model.config import Globals
+
+NAME_AND_VERSION = f"Keepalived v2.2.7-compatible keepalived-py v{__version__}"
+_CAP_NET_ADMIN = 12
+_CAP_NET_RAW = 13
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What the command line says about a run.
+
+    `load(path)` reads the configuration.  `umask` None: the configuration's.
+    `without_effect`: options that are accepted and do nothing yet.
+    """
+
+    command_line: tuple[str, ...]
+    path: str
+    load: Callable[[str], Loaded]
+    log: Log
+    foreground: bool = False
+    namespace: str | None = None
+    umask: int | None = None
+    pid_file: str | None = None
+    vrrp_pid_file: str | None = None
+    respawn: bool = True
+    all_processes: bool = False
+    run_vrrp: bool = True
+    keep_addresses: bool = False
+    release_vips: bool = False
+    address_monitoring: bool = False
+    ignore_sigint: bool = False
+    core_dump: bool = False
+    without_effect: tuple[str, ...] = ()
+    child_main: FetchMain = fetch_main
+
+
+def missing_permission(status_file: str = "/proc/self/status") -> str | None:
+    """A line for the user if this process may not manage the network; None if it may."""
+    with open(status_file, encoding="ascii", errors="replace") as status:
+        held = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
+    wanted = {_CAP_NET_ADMIN: "CAP_NET_ADMIN", _CAP_NET_RAW: "CAP_NET_RAW"}
+    missing = [name for bit, name in wanted.items() if not held >> bit & 1]
+    return f"keepalived-py must run as root ({' and '.join(missing)} missing)" if missing else None
+
+
+def run(settings: RunSettings) -> int:
+    """The daemon from its first line in the log to its last; returns the exit code."""
+    log = settings.log
+    _say_start(settings)
+    try:
+        loaded, namespace = _load(settings)
+    except namespaces.NamespaceMissing as missing:
+        name = settings.namespace or "of the configuration"
+        log.info(f"{missing}\nUnable to set network namespace {name} - exiting")
+        return _stopped(log, 0)
+    idle = (*settings.without_effect, *loaded.without_effect)
+    for line in (*log_lines(loaded.diagnostics), *effect_lines(idle)):
+        log.info(line)
+    if loaded.start_exit_code is not None:
+        return _stopped(log, loaded.start_exit_code)
+    return _start(settings, loaded, namespace)
+
+
+def _say_start(settings: RunSettings) -> None:
+    system = platform.uname()
+    log = settings.log
+    log.info(f"Starting {NAME_AND_VERSION}")
+    log.info(f"Running on {system.system} {system.release} {system.version}")
+    log.info("Command line: " + " ".join(f"'{word}'" for word in settings.command_line))
+    log.detail(f"Opening file '{settings.path}'.")
+    log.info(f"Configuration file {settings.path}")
+
+
+def _load(settings: RunSettings) -> tuple[Loaded, str | None]:
+    """The configuration, read where it will run, and the network namespace entered.
+
+    What the configuration says about interfaces is judged inside the namespace;
+    one named only in the configuration therefore means reading it twice.
+    """
+    if settings.namespace is not None:
+        namespaces.enter(settings.namespace)
+        return settings.load(settings.path), settings.namespace
+    loaded = settings.load(settings.path)
+    named = loaded.configuration.globals.net_namespace
+    if named is not None:
+        namespaces.enter(named)
+        loaded = settings.load(settings.path)
+    return loaded, named
+
+
+def _start(settings: RunSettings, loaded: Loaded, namespace: str | None) -> int:
+    general = loaded.configuration.globals
+    log = _named_log(settings.log, namespace, general.instance)
+    try:
+        outside = namespaces.private_pid_directory(namespace) if namespace is not None else None
+        files = pidfile.places(general, namespace, settings.pid_file, settings.vrrp_pid_file)
+        if any(map(pidfile.running, (files.parent, files.vrrp))):
+            log.info("daemon is already running")
+            return 0
+        _process_limits(settings, general)
+        leave_launcher = None if settings.foreground else go_to_background()
+        _write_pid_file(files)
+    except OSError as fault:
+        log.info(f"Unable to start: {fault}")
+        return _stopped(log, children.EXIT_FATAL)
+    if leave_launcher is not None:
+        leave_launcher()
+    try:
+        code = _watch(settings, loaded, log if settings.foreground else log.without_console(), files)
+    finally:
+        pidfile.remove(files.parent)
+        _remove_directory(outside)
+    return _stopped(log, code)
+
+
+def _named_log(log: Log, namespace: str | None, instance: str | None) -> Log:
+    """The log under the name that tells this daemon from others on the machine."""
+    ident = "_".join(word for word in ("Keepalived", namespace, instance) if word)
+    if ident == log.settings.ident:
+        return log
+    log.info(f"Changing syslog ident to {ident}")
+    return log.renamed(ident)
+
+
+def _process_limits(settings: RunSettings, general: Globals) -> None:
+    os.umask(general.umask if settings.umask is None else settings.umask)
+    if settings.core_dump:
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+
+
+def _write_pid_file(files: pidfile.PidFiles) -> None:
+    for directory in files.directories():
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+    pidfile.write(files.parent, os.getpid())
+
+
+def _watch(settings: RunSettings, loaded: Loaded, log: Log, files: pidfile.PidFiles) -> int:
+    children.adopt_orphans()
+    ident = log.settings.ident.replace("Keepalived", "Keepalived_vrrp", 1)
+    duties = Duties(
+        load=lambda: settings.load(settings.path),
+        child_main=settings.child_main,
+        child=children.ChildSettings(
+            log=log.renamed(ident),
+            pid_file=files.vrrp,
+            keep_addresses=settings.keep_addresses,
+            release_vips=settings.release_vips,
+            address_monitoring=settings.address_monitoring,
+        ),
+        respawn=settings.respawn,
+        always=settings.all_processes,
+        vrrp=settings.run_vrrp,
+        ignore_sigint=settings.ignore_sigint,
+    )
+    code = Parent(loaded.configuration, duties, log, SignalInbox()).run()
+    log.detail(_cpu_usage())
+    return code
+
+
+def _cpu_usage() -> str:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    user = f"user: {own.ru_utime:.6f}/{others.ru_utime:.6f}"
+    return f"CPU usage (self/children) {user} system: {own.ru_stime:.6f}/{others.ru_stime:.6f}"
+
+
+def _remove_directory(path: str | None) -> None:
+    if path is not None:
+        with suppress(OSError):  # another daemon of this namespace may still have a file there
+            os.rmdir(path)
+
+
+def _stopped(log: Log, code: int) -> int:
+    log.info(f"Stopped {NAME_AND_VERSION}")
+    return code
+
+
+def go_to_background() -> Callable[[], None]:
+    """Become a daemon: own session, no terminal, working directory /; raises OSError.
+
+    The launcher exits with 0 when the returned function is called (or with 1 if
+    the daemon ends before that).
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    if os.fork():
+        os.close(writer)
+        os._exit(0 if os.read(reader, 1) else 1)
+    os.close(reader)
+    os.setsid()
+    if os.fork():  # not the leader of the session any more: can never get a terminal again
+        os._exit(0)
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+    def leave_launcher() -> None:
+        os.write(writer, b"+")
+        os.close(writer)
+
+    return leave_launcher

@@ -1,0 +1,1 @@
+"""The election back-ends: shells that feed a core with events and perform its effects."""

@@ -1,0 +1,120 @@
+"""The virtual world: one queue of dated work, one clock, all routers, the wire between them."""
+
+import heapq
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv4Address
+from random import Random
+
+from keepalived_py.model.config import Instance
+from keepalived_py.model.effects import RoleChanged
+from keepalived_py.model.events import AdvertReceived
+from keepalived_py.model.packet import AdvertToSend
+from keepalived_py.simulation.faults import LinkFault, RouterName
+from keepalived_py.simulation.machine import Machine
+from keepalived_py.simulation.network import arrivals, as_heard, spoil
+from keepalived_py.simulation.router import Router
+from keepalived_py.simulation.scenario import INTERFACE, MAX_LATENCY_US, OWNER, Scenario
+
+STRANGER = IPv4Address("10.0.0.200")
+
+
+class World:
+    """A scenario being played.  `now` is virtual microseconds since its beginning."""
+
+    def __init__(self, scenario: Scenario, machine: Machine, trace: bool = False) -> None:
+        self.scenario = scenario
+        self.machine = machine
+        self.random = Random(f"{scenario.seed}/run")
+        self.now = 0
+        self.worked = 0
+        self.last_role_change_us = 0
+        self.lines: list[str] = []
+        self.routers = {plan.name: Router(plan, self) for plan in scenario.routers}
+        self._tracing = trace
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._number = 0
+        self._link_faults: tuple[LinkFault, ...] = ()
+        self._schedule()
+
+    def at(self, when: int, work: Callable[[], None]) -> None:
+        """Do `work` at `when`; work of the same instant is done in the order of these calls."""
+        self._number += 1
+        heapq.heappush(self._queue, (when, self._number, work))
+
+    def advance(self, until: int) -> None:
+        """Let virtual time pass up to and including `until`."""
+        queue = self._queue
+        while queue and queue[0][0] <= until:
+            self.now, _, work = heapq.heappop(queue)
+            self.worked += 1
+            work()
+        self.now = until
+
+    def transmit(self, sender: RouterName, advert: AdvertToSend) -> None:
+        """Every other router may hear `advert`, as the faults in force allow."""
+        event = AdvertReceived(INTERFACE, as_heard(advert))
+        for name, router in self.routers.items():
+            if name != sender:
+                delays = arrivals(self.random, self._link_faults, (sender, name), MAX_LATENCY_US)
+                for delay in delays:
+                    self.at(self.now + delay, partial(self._arrive, router, event))
+
+    def note(self, router: RouterName, mark: str, what: object) -> None:
+        """A line of the trace: `<` an event, `>` an effect, `!` what the simulator did."""
+        if self._tracing:
+            self.lines.append(f"{self.now / 1e6:11.6f} {router:<4} {mark} {what}")
+
+    def role_changed(self, router: RouterName, change: RoleChanged) -> None:
+        """Remember when the last role changed: a settled network has none."""
+        self.last_role_change_us = self.now
+
+    def _arrive(self, router: Router, event: AdvertReceived) -> None:
+        if router.kernel.up:
+            router.hear(event)
+
+    def _schedule(self) -> None:
+        for router in self.routers.values():
+            self.at(router.plan.start_us, router.start)
+        for link in self.scenario.link_faults:
+            self.at(link.begin_us, partial(self._set_link_fault, link, True))
+            self.at(link.end_us, partial(self._set_link_fault, link, False))
+        for fault in self.scenario.router_faults:
+            self.at(fault.begin_us, partial(self._trouble, fault.router, f"begin {fault}"))
+            self.at(fault.begin_us, partial(self.routers[fault.router].begin, fault.trouble))
+            self.at(fault.end_us, partial(self._trouble, fault.router, f"end {fault}"))
+            self.at(fault.end_us, partial(self.routers[fault.router].end, fault.trouble))
+        for when in self.scenario.junk_us:
+            self.at(when, self._send_junk)
+
+    def _trouble(self, router: RouterName, what: str) -> None:
+        self.note(router, "!", what)
+
+    def _set_link_fault(self, fault: LinkFault, begins: bool) -> None:
+        rest = tuple(other for other in self._link_faults if other is not fault)
+        self._link_faults = (*rest, fault) if begins else rest
+        self.note(RouterName("wire"), "!", f"{'begin' if begins else 'end'} {fault}")
+
+    def _send_junk(self) -> None:
+        """A stranger claims the highest priority in a packet that every router must refuse."""
+        router = self.random.choice(list(self.routers.values()))
+        instance = self.random.choice(router.configuration.instances)
+        event = spoil(self.random, _claim(instance), INTERFACE)
+        if router.kernel.up:
+            router.hear(event)
+
+
+def _claim(instance: Instance) -> AdvertToSend:
+    return AdvertToSend(
+        interface=instance.interface,
+        source=STRANGER,
+        destination=instance.destination,
+        ttl=255,
+        version=2,
+        vrid=instance.vrid,
+        priority=OWNER - 1,
+        auth_type=instance.auth_type,
+        auth_data=instance.auth_data,
+        advert_interval=instance.advert_interval_us // 1_000_000,
+        addresses=tuple(virtual.address for virtual in instance.addresses),
+    )

@@ -1,0 +1,1 @@
+"""Effects performed on the real machine: sockets, netlink, processes, scheduling."""

@@ -1,0 +1,39 @@
+"""The gratuitous ARP frame and the checksum, against bytes that keepalived sent."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from keepalived_py.wire.arp import gratuitous_arp
+from keepalived_py.wire.checksum import internet_checksum, is_valid
+
+
+def test_frame_equals_keepalived() -> None:
+    mac = bytes.fromhex("76b014b3f65f")
+    frame = gratuitous_arp(mac, IPv4Address("10.0.0.100"))
+    assert frame.hex() == (
+        "ffffffffffff" "76b014b3f65f" "0806" "0001080006040001"
+        "76b014b3f65f" "0a000064" "ffffffffffff" "0a000064"
+    )  # fmt: skip
+    assert len(frame) == 42
+
+
+def test_other_hardware_is_refused() -> None:
+    with pytest.raises(ValueError, match="6 bytes"):
+        gratuitous_arp(bytes(20), IPv4Address("10.0.0.100"))
+
+
+def test_checksum_of_rfc_1071() -> None:
+    # RFC 1071 section 3: the sum of these words is ddf2.
+    data = bytes.fromhex("0001f203f4f5f6f7")
+    assert internet_checksum(data) == 0xFFFF - 0xDDF2
+    assert is_valid(data + internet_checksum(data).to_bytes(2, "big"))
+
+
+def test_zero_is_no_valid_message() -> None:
+    assert internet_checksum(bytes(8)) == 0xFFFF
+    assert not is_valid(bytes(8))
+
+
+def test_odd_length_is_padded() -> None:
+    assert internet_checksum(b"\x12\x34\x56") == internet_checksum(b"\x12\x34\x56\x00")
