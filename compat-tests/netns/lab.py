@@ -45,6 +45,7 @@ class Lab:
 
     def __init__(self, directory: Path, nodes: int = 2, net: int = 77) -> None:
         self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
         self.space = Space(nodes=nodes, net=net).up()
         self.capture = Capture(self.space)
         self.watches = {n: AddressWatch(self.space, n) for n in range(1, nodes + 1)}
@@ -95,6 +96,12 @@ class Lab:
         program = self.programs[node]
         self.wait(lambda: program.logged(text, since_ns), timeout_s, f"node {node} logs {text!r}")
 
+    def heal_after_advert_of(self, node: int, cut: int) -> None:
+        """Join `cut` again just after an advert of `node`, so that the other's advert is the next one."""
+        seen = self.last_advert(node).time_ns
+        self.wait(lambda: self.last_advert(node).time_ns > seen, 3, f"another advert of node {node}")
+        self.space.heal(cut)
+
     def report(self) -> str:
         """Who ran, what they logged last, and the last frames."""
         parts = [f"--- node {n} ({p.kind}, alive={p.alive()})\n{p.tail()}" for n, p in self.programs.items()]
@@ -104,6 +111,8 @@ class Lab:
 
     def close(self) -> None:
         """End every daemon, close every ear, delete every namespace."""
+        for program in self._all:
+            program.ask_to_end()
         for program in self._all:
             program.close()
         for watch in self.watches.values():

@@ -151,13 +151,16 @@ class Program:
         """Wait for the parent; its exit code.  subprocess.TimeoutExpired when it stays."""
         return self._process.wait(timeout_s)
 
-    def close(self) -> None:
-        """SIGTERM, then SIGKILL for whoever is left; never raises."""
+    def ask_to_end(self) -> None:
+        """SIGTERM when it still runs, without waiting."""
         if self.alive():
             self.send(signal.SIGTERM)
-            try:
-                self.wait_end(4)
-            except subprocess.TimeoutExpired:
-                self.kill_all()
+
+    def close(self) -> None:
+        """SIGTERM was sent (`ask_to_end`): wait, then SIGKILL for whoever is left; never raises."""
+        try:
+            self.wait_end(4)
+        except subprocess.TimeoutExpired:
+            self.kill_all()
         self._signal_group(signal.SIGKILL)
         self._reader.join(1)

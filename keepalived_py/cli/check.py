@@ -10,6 +10,7 @@ import sys
 
 from keepalived_py.cli.options import Options
 from keepalived_py.config.load import Loaded
+from keepalived_py.daemon import namespaces
 from keepalived_py.diagnostics.render import render
 
 EXIT_BAD_OPTION = 1
@@ -44,8 +45,6 @@ def load_for(options: Options) -> Loaded | None:
 
     None if there is no such namespace: keepalived says nothing more and exits with 0.
     """
-    from keepalived_py.daemon import namespaces  # needs ctypes, which few checks do
-
     try:
         if options.namespace is not None:
             namespaces.enter(options.namespace)

@@ -87,8 +87,6 @@ SPECS: tuple[OptionSpec, ...] = (
     _spec("v", "version", "", "Print the version"),
     _spec("h", "help", "", "Print this list"),
 )
-# Words that were there before ours: `--ch` must go on meaning --check although --check-config exists.
-_OURS = {"check-config", "diagnostics", "ignore-sigint"}
 # Options of keepalived that its Debian build refuses; said in its words.
 _REFUSED = {"g": "-g requires configure option --enable-log-file"}
 
@@ -219,14 +217,10 @@ class _Scanner:
 
 
 def _long_option(name: str) -> OptionSpec | None:
-    """The option called `name`, or the only one beginning so (keepalived's own before ours)."""
+    """The option called `name`, or the only one beginning so."""
     beginning = [spec for spec in SPECS if name and spec.long.startswith(name)]
     exact = [spec for spec in beginning if spec.long == name]
-    theirs = [spec for spec in beginning if spec.long not in _OURS]
-    for choice in (exact, theirs, beginning):
-        if choice:
-            return choice[0] if len(choice) == 1 else None
-    return None
+    return exact[0] if exact else beginning[0] if len(beginning) == 1 else None
 
 
 _Change = Callable[[Options, str], Options]

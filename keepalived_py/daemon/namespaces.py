@@ -6,10 +6,13 @@ are called through ctypes.  A daemon in a namespace also gets a private view of
 so daemons of several namespaces do not find each other's pid files.
 """
 
-import ctypes
 import os
+from typing import TYPE_CHECKING
 
 from keepalived_py.base.errors import KeepalivedError
+
+if TYPE_CHECKING:
+    import ctypes
 
 NAMESPACE_DIRECTORY = "/run/netns"
 PID_DIRECTORY = "/run/keepalived"
@@ -24,11 +27,15 @@ class NamespaceMissing(KeepalivedError):
     """The network namespace does not exist or may not be entered."""
 
 
-def _library() -> ctypes.CDLL:
+def _library() -> "ctypes.CDLL":
+    import ctypes  # heavy, and few runs enter a namespace
+
     return ctypes.CDLL(None, use_errno=True)
 
 
 def _checked(result: int, path: str) -> None:
+    import ctypes
+
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), path)

@@ -146,8 +146,7 @@ def _draw_configuration(random: Random, shared: _Shared, owner: bool) -> Configu
     # (keepalived does the same), so members are alike.
     prototype = _draw_instance(random, shared, tracked, owner)
     drawn = (
-        prototype if shared.grouped else _draw_instance(random, shared, tracked, owner)
-        for _ in shared.vrids
+        prototype if shared.grouped else _draw_instance(random, shared, tracked, owner) for _ in shared.vrids
     )
     instances = tuple(_for_vrid(each, vrid, shared) for each, vrid in zip(drawn, shared.vrids, strict=True))
     members = tuple(instance.name for instance in instances)

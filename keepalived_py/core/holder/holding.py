@@ -10,9 +10,14 @@ stands here once and serves every way out.
 """
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.core.vrrp.state import SILENT, Announcements, InstanceState
+from keepalived_py.core.vrrp.state import SILENT, Announcements
 from keepalived_py.model.config import Instance, VirtualAddress
 from keepalived_py.model.effects import AddAddress, DeleteAddress, Effect, SendNeighbour, WriteLog
+
+
+def all_addresses(settings: Instance) -> tuple[VirtualAddress, ...]:
+    """Every address that follows the master: the advertised ones, then the excluded ones."""
+    return settings.addresses + settings.excluded_addresses
 
 
 def take(settings: Instance, now: Micros, out: list[Effect]) -> Announcements:
@@ -42,7 +47,7 @@ def release(settings: Instance, out: list[Effect]) -> Announcements:
 def announce_new(settings: Instance, now: Micros, out: list[Effect]) -> Announcements:
     """The burst right after addresses were put on."""
     garp = settings.garp
-    burst(settings, garp.repeat, out)
+    burst(settings, all_addresses(settings), garp.repeat, out)
     second_at = Micros(now + garp.delay_us) if garp.delay_us else None
     refresh_at = Micros(now + garp.delay_us + garp.refresh_us) if garp.refresh_us else None
     return Announcements(second_at, refresh_at)
@@ -55,7 +60,7 @@ def announce_against_lower_priority(
     garp = settings.garp
     if not garp.lower_priority_repeat:
         return due
-    burst(settings, garp.lower_priority_repeat, out)
+    burst(settings, all_addresses(settings), garp.lower_priority_repeat, out)
     if not garp.lower_priority_delay_us:
         return due
     return due._replace(lower_priority_at=Micros(now + garp.lower_priority_delay_us))
@@ -65,21 +70,20 @@ def announce_due(settings: Instance, due: Announcements, now: Micros, out: list[
     """All bursts whose time has come."""
     garp = settings.garp
     if due.second_at is not None and due.second_at <= now:
-        burst(settings, garp.repeat, out)
+        burst(settings, all_addresses(settings), garp.repeat, out)
         due = due._replace(second_at=None)
     if due.lower_priority_at is not None and due.lower_priority_at <= now:
-        burst(settings, garp.lower_priority_repeat, out)
+        burst(settings, all_addresses(settings), garp.lower_priority_repeat, out)
         due = due._replace(lower_priority_at=None)
     if due.refresh_at is not None and due.refresh_at <= now:
-        burst(settings, garp.refresh_repeat, out)
+        burst(settings, all_addresses(settings), garp.refresh_repeat, out)
         again = Micros(max(due.refresh_at + garp.refresh_us, now + 1)) if garp.refresh_us else None
         due = due._replace(refresh_at=again)
     return due if any(at is not None for at in due) else SILENT
 
 
-def burst(settings: Instance, repeat: int, out: list[Effect]) -> None:
-    """Announce every address `repeat` times, round by round."""
-    addresses = settings.addresses + settings.excluded_addresses
+def burst(settings: Instance, addresses: tuple[VirtualAddress, ...], repeat: int, out: list[Effect]) -> None:
+    """Announce each of `addresses` `repeat` times, round by round."""
     for number in range(repeat):
         for address in addresses:
             _announce(settings, address, number == 0, out)

@@ -68,11 +68,15 @@ def faults(state: InstanceState, tracks: Tracks, scripts: Scripts, interfaces: I
     for tracked in tracks.scripts:
         run = scripts.get(tracked.name)
         if not tracked.weight and run is not None and run.good is not None and run.good is tracked.reverse:
-            yield Fault(f"script {tracked.name}", f"({name}): entering FAULT state due to script {tracked.name}")
+            yield Fault(
+                f"script {tracked.name}", f"({name}): entering FAULT state due to script {tracked.name}"
+            )
     for link in tracks.interfaces:
         if not link.weight and is_up(interfaces, link.name) is link.reverse:
             how = "up" if link.reverse else "down"
-            yield Fault(f"interface {link.name}", f"({name}): entering FAULT state (interface {link.name} {how})")
+            yield Fault(
+                f"interface {link.name}", f"({name}): entering FAULT state (interface {link.name} {how})"
+            )
 
 
 def waiting(tracks: Tracks, scripts: Scripts) -> frozenset[str]:

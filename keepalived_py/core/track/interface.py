@@ -65,7 +65,9 @@ def with_address(facts: InterfaceFacts, address: InterfaceAddress) -> InterfaceF
     others = [known for known in facts.addresses if not _same(known, address)]
     if len(others) == len(facts.addresses):
         return replace(facts, addresses=(*facts.addresses, address))
-    return replace(facts, addresses=tuple(address if _same(known, address) else known for known in facts.addresses))
+    return replace(
+        facts, addresses=tuple(address if _same(known, address) else known for known in facts.addresses)
+    )
 
 
 def without_address(facts: InterfaceFacts, address: InterfaceAddress) -> InterfaceFacts:

@@ -21,7 +21,7 @@ from keepalived_py.base.names import Address
 from keepalived_py.core.holder import holding
 from keepalived_py.core.notify import scripts
 from keepalived_py.core.vrrp import receive, timing
-from keepalived_py.core.vrrp.state import Counters, InstanceState, Why
+from keepalived_py.core.vrrp.state import SILENT, Counters, InstanceState, Why
 from keepalived_py.model.config import Instance
 from keepalived_py.model.effects import Effect, Role, RoleChanged, SendAdvert, WriteLog
 from keepalived_py.model.packet import Advert, AdvertToSend
@@ -124,7 +124,13 @@ def become_master(state: InstanceState, now: Micros, why: Why, out: list[Effect]
 
 
 def become_backup(
-    state: InstanceState, now: Micros, why: Why, out: list[Effect], *, wait: Micros | None = None, initial: bool = False
+    state: InstanceState,
+    now: Micros,
+    why: Why,
+    out: list[Effect],
+    *,
+    wait: Micros | None = None,
+    initial: bool = False,
 ) -> InstanceState:
     """Wait for adverts for `wait` (default: master_down_interval)."""
     settings = state.settings
@@ -155,7 +161,9 @@ def become_fault(state: InstanceState, why: Why, out: list[Effect], *, own: bool
     return state._replace(role=Role.FAULT, deadline=None, preempt_at=None, wants_master=False, master=None)
 
 
-def stop(state: InstanceState, out: list[Effect], *, release: bool, word: str = scripts.STOP) -> InstanceState:
+def stop(
+    state: InstanceState, out: list[Effect], *, release: bool, word: str = scripts.STOP
+) -> InstanceState:
     """End the instance: resign, take the addresses off, tell the scripts `word`.
 
     `release` False leaves addresses and peers as they are (`--dont-release-vrrp`).
@@ -168,7 +176,7 @@ def stop(state: InstanceState, out: list[Effect], *, release: bool, word: str = 
     if release:
         state = _release(state, out)
     scripts.notify(settings.notifies, "INSTANCE", settings.name, word, state.effective_priority, out)
-    return state._replace(role=Role.INIT, deadline=None, preempt_at=None, announcements=holding.SILENT)
+    return state._replace(role=Role.INIT, deadline=None, preempt_at=None, announcements=SILENT)
 
 
 def _release(state: InstanceState, out: list[Effect]) -> InstanceState:
@@ -209,7 +217,10 @@ def on_deadline(state: InstanceState, now: Micros, group_ready: bool, out: list[
     if state.role is Role.INIT:
         return become_master(state, now, Why("address owner", f"priority {state.effective_priority}"), out)
     waited = timing.master_down_interval(settings, state.effective_priority)
-    why = Why("no advert was heard in time", f"master_down_interval {as_seconds(waited):.6f} s, or skew_time, is over")
+    why = Why(
+        "no advert was heard in time",
+        f"master_down_interval {as_seconds(waited):.6f} s, or skew_time, is over",
+    )
     return become_master(state, now, why, out)
 
 

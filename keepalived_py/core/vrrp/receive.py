@@ -81,7 +81,9 @@ def count(counters: Counters, name: str) -> Counters:
 def _envelope(settings: Instance, advert: Advert) -> Complaint | None:
     sender = f"from {advert.source}"
     if advert.has_ah is not (settings.auth_type is AuthType.AH):
-        text = "Received AH header but auth type not AH" if advert.has_ah else "No AH header but auth type is AH"
+        text = (
+            "Received AH header but auth type not AH" if advert.has_ah else "No AH header but auth type is AH"
+        )
         return Complaint("authtype_mismatch", "ah", f"{text} {sender}")
     if advert.received_length != advert.expected_length:
         size = "short" if advert.received_length < advert.expected_length else "long"
@@ -110,7 +112,9 @@ def _version_2(settings: Instance, advert: Advert) -> Complaint | None:
         return Complaint("auth_failure", "password", f"received an invalid passwd! {sender}")
     seconds = settings.advert_interval_us // 1_000_000
     if advert.advert_interval != seconds:
-        text = f"advertisement interval mismatch mine={seconds} sec rcv'd={advert.advert_interval} sec {sender}"
+        text = (
+            f"advertisement interval mismatch mine={seconds} sec rcv'd={advert.advert_interval} sec {sender}"
+        )
         return Complaint("", "interval", text)
     return None
 

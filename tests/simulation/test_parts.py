@@ -1,0 +1,100 @@
+"""The simulator's own parts: clock, kernel, wire, command line."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keepalived_py.model.config import AuthType, VirtualAddress
+from keepalived_py.model.packet import AdvertToSend
+from keepalived_py.simulation.__main__ import main, seed_range
+from keepalived_py.simulation.clock import DriftingClock
+from keepalived_py.simulation.faults import LinkFault, RouterName
+from keepalived_py.simulation.kernel import Kernel
+from keepalived_py.simulation.network import arrivals, as_heard, spoil
+from keepalived_py.simulation.scenario import INTERFACE
+
+R1, R2 = RouterName("r1"), RouterName("r2")
+SENT = AdvertToSend(
+    interface=INTERFACE,
+    source=IPv4Address("10.0.0.1"),
+    destination=IPv4Address("224.0.0.18"),
+    ttl=255,
+    version=2,
+    vrid=51,
+    priority=100,
+    auth_type=AuthType.PASS,
+    auth_data=b"s3cret",
+    advert_interval=1,
+    addresses=(IPv4Address("10.0.51.100"), IPv4Address("10.0.51.101")),
+)
+
+
+@given(offset=st.integers(0, 10**12), drift=st.integers(-10_000, 10_000), virtual=st.integers(0, 10**9))
+def test_a_clock_never_wakes_early(offset: int, drift: int, virtual: int) -> None:
+    """`when` is the first instant at which the clock shows what was asked for."""
+    clock = DriftingClock(offset, drift)
+    shown = clock.read(virtual)
+    first = clock.when(shown)
+    assert clock.read(first) >= shown > clock.read(first - 1)
+
+
+def test_the_kernel_tells_whether_something_changed() -> None:
+    """A second addition and a second removal find nothing to do."""
+    kernel = Kernel(INTERFACE, IPv4Address("10.0.0.1"))
+    virtual = VirtualAddress(IPv4Address("10.0.51.100"), 32, INTERFACE)
+    assert kernel.add(virtual) is not None
+    assert kernel.add(virtual) is None
+    assert [held.address for held in kernel.facts().addresses] == [IPv4Address("10.0.0.1"), virtual.address]
+    assert kernel.remove(virtual.address) is not None
+    assert kernel.remove(virtual.address) is None
+
+
+def test_an_advert_is_heard_as_it_was_sent() -> None:
+    """Lengths as on the wire: 20 + 8 + 2 addresses of 4 + 8 bytes of authentication."""
+    heard = as_heard(SENT)
+    assert (heard.total_length, heard.received_length, heard.expected_length) == (44, 44, 44)
+    assert heard.auth_data == b"s3cret\0\0"
+    assert (heard.priority, heard.address_count, heard.auth_type) == (100, 2, 1)
+
+
+def test_spoilt_adverts_differ_from_sound_ones() -> None:
+    """No spoiler gives the sound advert back."""
+    random = Random(1)
+    sound = as_heard(SENT)
+    assert all(getattr(spoil(random, SENT, INTERFACE), "advert", None) != sound for _ in range(300))
+
+
+def test_faults_act_on_their_pairs_only() -> None:
+    """A one-way loss loses one way; a duplicate arrives twice; a sound wire once."""
+    random = Random(1)
+    fault = LinkFault(0, 1, "one-way", frozenset([(R1, R2)]), loss=1.0)
+    assert arrivals(random, (fault,), (R1, R2), 1000) == []
+    assert len(arrivals(random, (fault,), (R2, R1), 1000)) == 1
+    twice = replace(fault, loss=0.0, duplicate=1.0)
+    assert len(arrivals(random, (twice,), (R1, R2), 1000)) == 2
+
+
+def test_the_command_plays_one_seed_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--seed N --trace` ends with the verdict."""
+    assert main(["--seed", "3", "--trace"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("seed 3: held")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_command_plays_many_seeds(capsys: pytest.CaptureFixture[str], jobs: str) -> None:
+    """`--seeds A..B` counts; a spent budget begins nothing."""
+    assert main(["--seeds", "0..4", "--jobs", jobs]) == 0
+    assert "4 seeds in" in capsys.readouterr().out
+    assert main(["--seeds", "0..4", "--jobs", jobs, "--budget-s", "0"]) == 0
+    assert "0 seeds in" in capsys.readouterr().out
+
+
+def test_a_range_needs_two_dots() -> None:
+    """`A..B`, B not included."""
+    assert seed_range("5..8") == range(5, 8)
+    with pytest.raises(Exception, match="A..B"):
+        seed_range("5")

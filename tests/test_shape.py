@@ -1,0 +1,232 @@
+"""The shape of the project: lengths, samples, start-up cost, and a wheel that works on its own.
+
+The budgets keep functions readable in one look and files in one sitting.  They
+are asserted here, not only promised, because they are lost one line at a time.
+"""
+
+import ast
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from keepalived_py.config.host import FileStatus, RealHost
+from keepalived_py.config.load import Loaded, load
+from keepalived_py.diagnostics.report import Severity
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = sorted(path.relative_to(ROOT / "samples") for path in (ROOT / "samples").rglob("*.conf"))
+MEDIAN_LINES, P95_LINES, MOST_LINES, FILE_LINES = 10, 45, 70, 600
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Where a function stands and how many lines it has, from `def` to its last line."""
+
+    place: str
+    lines: int
+
+
+def functions(path: Path) -> list[Function]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        Function(
+            f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", (node.end_lineno or 0) - node.lineno + 1
+        )
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def sources(*rooms: str) -> list[Path]:
+    return [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def test_functions_of_the_program_are_short() -> None:
+    lengths = [function.lines for path in sources("keepalived_py") for function in functions(path)]
+    assert len(lengths) > 100
+    assert statistics.median(lengths) <= MEDIAN_LINES
+    assert statistics.quantiles(lengths, n=20)[-1] <= P95_LINES
+
+
+def test_no_function_is_long() -> None:
+    everything = sources("keepalived_py", "scripts", "tests", "compat-tests")
+    long = [function for path in everything for function in functions(path) if function.lines > MOST_LINES]
+    assert not long
+
+
+def test_no_file_is_long() -> None:
+    everything = sources("keepalived_py", "scripts", "tests", "compat-tests")
+    lines = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in everything
+    }
+    assert not {name: count for name, count in lines.items() if count > FILE_LINES}
+
+
+def test_every_module_states_its_theory() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in sources("keepalived_py", "scripts")
+        if path.read_text(encoding="utf-8").strip()
+        and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not silent
+
+
+class MachineOfTheSamples(RealHost):
+    """A machine with the interface and the scripts that the samples name, all of them root's."""
+
+    def interface_exists(self, name: str) -> bool:
+        return name in ("eth0", "lo")
+
+    def interface_mtu(self, name: str) -> int:
+        return 1500
+
+    def status(self, path: str) -> FileStatus | None:
+        program = path.endswith((".sh", "/test", "/killall"))
+        return FileStatus(0o100755 if program else 0o040755, 0, 0)
+
+    def real_path(self, path: str) -> str:
+        return path
+
+
+def read_sample(name: Path) -> Loaded:
+    return load(str(ROOT / "samples" / name), config_id="", host=MachineOfTheSamples())
+
+
+# The instance of these follows its own interface twice; keepalived warns, and any warning gives 5.
+WARNED = "dual-master-lvs-fwmark"
+
+
+@pytest.mark.parametrize("name", SAMPLES, ids=str)
+def test_sample_loads(name: Path) -> None:
+    loaded = read_sample(name)
+    assert loaded.start_exit_code is None, loaded.diagnostics
+    assert loaded.configuration.instances
+    if name.parts[0] == WARNED:
+        assert loaded.test_exit_code == 5
+    else:
+        assert not [found for found in loaded.diagnostics if found.severity is Severity.ERROR]
+        assert loaded.test_exit_code == 0
+
+
+def test_there_are_two_nodes_of_each_sample() -> None:
+    by_folder: dict[str, list[str]] = {}
+    for name in SAMPLES:
+        by_folder.setdefault(name.parts[0], []).append(name.name)
+    assert len(by_folder) == 6
+    assert all(files == ["node1.conf", "node2.conf"] for files in by_folder.values())
+
+
+@pytest.mark.parametrize("folder", sorted({name.parts[0] for name in SAMPLES}))
+def test_nodes_of_a_sample_belong_together(folder: str) -> None:
+    """Same routers, same addresses and password on both nodes, different priorities."""
+    pair = [read_sample(Path(folder, node)).configuration.instances for node in ("node1.conf", "node2.conf")]
+    for one, two in zip(*pair, strict=True):
+        assert (one.virtual_router_id, one.addresses) == (two.virtual_router_id, two.addresses)
+        assert (one.auth_data, one.destination) == (two.auth_data, two.destination)
+        assert one.priority != two.priority
+
+
+def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_checking_a_file_imports_nothing_heavy() -> None:
+    """`--check-config` pays neither for scapy nor for pyroute2 nor for asyncio."""
+    program = (
+        "import sys\n"
+        "from keepalived_py.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print('HEAVY', sorted({'scapy', 'pyroute2', 'asyncio'} & set(sys.modules)))\n"
+    )
+    done = run(sys.executable, "-c", program, "-t", "-f", ROOT / "samples/single-master/node1.conf")
+    assert "HEAVY []" in done.stdout, done
+
+
+NOTIFY_CASES = [("master", 0), ("backup", 0), ("fault", 0), ("nonsense", 1), ("$(touch x)", 1)]
+
+
+@pytest.mark.parametrize(("role", "code"), NOTIFY_CASES)
+def test_notify_script_mails_an_alert(role: str, code: int, tmp_path: Path) -> None:
+    """With a `mail` of our own in PATH, which keeps what it was given."""
+    mail = tmp_path / "mail"
+    mail.write_text(f'#!/bin/sh\n{{ printf "<%s>" "$@"; cat; }} >"{tmp_path}/sent"\n')
+    mail.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run(ROOT / "samples" / "notify.sh", role, PATH=path, CONTACT="someone@example.com")
+    assert done.returncode == code
+    sent = tmp_path / "sent"
+    assert sent.exists() == (code == 0)
+    if code == 0:
+        assert f"is now {role}" in sent.read_text()
+        assert "<someone@example.com>" in sent.read_text()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the checkout so that nothing is left in it."""
+    directory = tmp_path_factory.mktemp("wheel")
+    copy = directory / "source"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy / name)
+    for name in ("keepalived_py", "grammar"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    done = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", directory, copy)
+    assert done.returncode == 0, done.stderr
+    return next(directory.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_wheel_contains_the_grammar_and_the_licence(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "keepalived_py/grammar/keepalived.lark" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if name.startswith(("tests", "samples", "compat-tests"))]
+
+
+@pytest.mark.slow
+def test_installed_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
+    """Only the wheel itself is installed anew; the libraries are lent by the environment of the tests."""
+    place = tmp_path / "clean"
+    venv.create(place, with_pip=False)
+    python = place / "bin" / "python"
+    installed = run(
+        *(sys.executable, "-m", "pip", "--python", python, "install"),
+        *("--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", wheel),
+    )
+    assert installed.returncode == 0, installed.stderr
+    lent = [path for path in sys.path if path.endswith("site-packages")]
+    # The checkout itself must not be lent: only lark is linked into the clean environment.
+    packages = next((place / "lib").glob("python*/site-packages"))
+    for path in lent:
+        if (found := Path(path, "lark")).is_dir() and not (packages / "lark").exists():
+            (packages / "lark").symlink_to(found)
+    sample = tmp_path / "keepalived.conf"
+    text = (ROOT / "samples/single-master/node1.conf").read_text()
+    sample.write_text(text.replace("eth0", "lo"))
+    good = run(place / "bin" / "keepalived-py", "-t", "-f", sample)
+    assert good.returncode in (0, 5), good
+    assert "Unknown keyword" not in good.stderr
+    sample.write_text(text.replace("advert_int", "advert_innt"))
+    bad = run(place / "bin" / "keepalived-py", "-t", "-f", sample)
+    assert bad.returncode == 5
+    assert "Unknown keyword 'advert_innt'" in bad.stderr
