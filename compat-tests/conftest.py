@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "netns"))
 
-from lab import Lab, laboratory  # noqa: E402  the path above must be set first
+from lab import Lab, laboratory
 
 SUBJECT = os.environ.get("KEEPALIVED_SUBJECT", "ours")
 PAIRS = [("real", SUBJECT), (SUBJECT, "real")] if SUBJECT != "real" else [("real", "real")]

@@ -68,10 +68,10 @@ def _state(pid: int) -> str:
     return fields[0] if fields else ""
 
 
-def check_file(kind: str, path: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """`-t` on one file; the whole run is bounded."""
-    words = [*COMMANDS[kind], "-t", "-f", str(path), *more]
-    return subprocess.run(words, text=True, capture_output=True, timeout=30, env=environment())
+def check_file(kind: str, path: Path, namespace: str) -> subprocess.CompletedProcess[str]:
+    """`-t` on one file, in a namespace that has the interfaces it names; the whole run is bounded."""
+    words = ["nsenter", f"--net=/run/netns/{namespace}", *COMMANDS[kind], "-t", "-f", str(path)]
+    return subprocess.run(words, text=True, capture_output=True, timeout=120, env=environment())
 
 
 class Program:

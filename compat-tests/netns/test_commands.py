@@ -1,15 +1,16 @@
 """Exit codes at bad files, and what a reload leaves alone."""
 
+import itertools
 import signal
 import time
-from pathlib import Path
 
 import pytest
 from configs import VIP, Instance, whole
 from lab import SECOND_NS, Lab
 from program import check_file
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.netns
+
 GOOD = whole(Instance())
 BAD_FILES = {
     "good": GOOD,
@@ -27,12 +28,11 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_exit_code_of_the_check(case: str, tmp_path: Path, subject: str) -> None:
+def test_exit_code_of_the_check(case: str, lab: Lab, subject: str) -> None:
     """`-t` ends as the real program's does."""
-    path = tmp_path / "k.conf"
-    # The check runs outside the laboratory, where lo is the one interface sure to exist.
-    path.write_text(BAD_FILES[case].replace("eth0", "lo"))
-    real, found = check_file("real", path), check_file(subject, path)
+    path = lab.directory / "k.conf"
+    path.write_text(BAD_FILES[case])
+    real, found = (check_file(kind, path, lab.space.node(1)) for kind in ("real", subject))
     assert found.returncode == real.returncode, f"real: {real.stderr}\n{subject}: {found.stderr}"
 
 
@@ -55,7 +55,7 @@ def test_exit_code_at_start(case: str, lab: Lab, subject: str) -> None:
 def gaps_s(lab: Lab, since_ns: int) -> list[float]:
     """Seconds between neighbouring adverts of node 1 from `since_ns` on."""
     times = [f.time_ns for f in lab.capture.adverts(1, since_ns)]
-    return [(b - a) / SECOND_NS for a, b in zip(times, times[1:], strict=False)]
+    return [(b - a) / SECOND_NS for a, b in itertools.pairwise(times)]
 
 
 def test_unchanged_reload_does_not_blink(lab: Lab, subject: str) -> None:

@@ -14,7 +14,8 @@ from capture import Frame
 from configs import VIP, Instance, whole
 from lab import SECOND_NS, Lab, master_down_s, skew_s
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.netns
+
 SLACK_S = 0.25
 Pair = tuple[str, str]
 
@@ -88,7 +89,7 @@ def test_equal_priority_after_a_partition(lab: Lab, pair: Pair) -> None:
     lab.wait_master(1, 2, vip=VIP)
     lab.heal_after_advert_of(1, cut=2)
     lab.wait_master(2, vip=VIP)
-    assert lab.programs[1].logged("with same priority but higher IP address than ours"), lab.report()
+    assert lab.programs[1].logged("with same priority 100 but higher IP address than ours"), lab.report()
     assert not [f for f in lab.capture.adverts(1) if f.priority == 0], "a loser does not resign"
 
 
@@ -109,14 +110,21 @@ def test_lower_priority_after_a_partition(lab: Lab, pair: Pair) -> None:
 
 
 def test_wrong_password(lab: Lab, pair: Pair) -> None:
-    """Neither believes the other, so both are MASTER, and both say why."""
+    """Neither believes the other, so both are MASTER, and both say why.
+
+    The real 2.2.7 starts its advert timer anew at every rejected packet, so two of
+    them silence each other in turns; ours has to keep its rhythm beside it.
+    """
     start_both(lab, pair, Instance(priority=150), Instance(priority=100, password="other"))
-    lab.wait_master(1, 2, vip=VIP)
+    lab.wait(lambda: all(lab.space.holds(n, VIP) for n in (1, 2)), 8, "both hold the address")
     for node in (1, 2):
         lab.wait_logged(node, "received an invalid passwd!")
-    since = lab.last_advert(1).time_ns
-    lab.wait(lambda: len(lab.capture.adverts(1, since)) > 3, 6, "three more adverts of node 1")
-    assert lab.masters() == {1, 2}, lab.report()
+    since = time.time_ns()
+    time.sleep(3.5)
+    assert all(lab.space.holds(n, VIP) for n in (1, 2)), lab.report()
+    for node in (1, 2):
+        if pair[node - 1] == "ours":
+            assert len(lab.capture.adverts(node, since)) >= 3, lab.report()
 
 
 def test_link_down_and_up(lab: Lab, pair: Pair) -> None:

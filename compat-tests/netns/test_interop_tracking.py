@@ -8,7 +8,8 @@ import pytest
 from configs import VIP, Instance, script, tracking, whole
 from lab import SECOND_NS, Lab, master_down_s
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.netns
+
 Pair = tuple[str, str]
 
 

@@ -2,31 +2,153 @@
 
 The lexical layer (comments, includes, definitions, braces) is gone here; what
 a keyword means is not yet known.
+
+A file may have hundreds of thousands of lines and most are never spoken about,
+so a directive keeps only its `Source` (shared by all lines of a file) and a
+line number.  Columns are found again, in the physical line, when somebody asks
+for an `Origin`.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from keepalived_py.diagnostics.origin import Origin
+from keepalived_py.diagnostics.report import Diagnostic
+
+_WORD = re.compile(r'"[^"]*"|[^\s"]+')
 
 
-@dataclass(slots=True, eq=False)
+class Source:
+    """One reading of one file: its name as written, its text, and who included it."""
+
+    __slots__ = ("_lines", "included_at", "included_from", "name", "text")
+
+    def __init__(
+        self, name: str, text: str, included_from: "Source | None" = None, included_at: int = 0
+    ) -> None:
+        self.name = name
+        self.text = text
+        self.included_from = included_from
+        self.included_at = included_at
+        self._lines: list[str] | None = None
+
+    def line_text(self, line: int) -> str:
+        """The physical line (counting from 1), without its end; "" if there is none."""
+        if self._lines is None:
+            self._lines = self.text.split("\n")
+        if 0 < line <= len(self._lines):
+            return self._lines[line - 1].rstrip("\r")
+        return ""
+
+    def origin(self, line: int, statement: str = "", offset: int = 0) -> Origin:
+        """The place of `statement` in a line; the whole line if it is not written there literally."""
+        text = self.line_text(line)
+        indent = len(text) - len(text.lstrip())
+        start, end = indent, len(text.rstrip())
+        if statement:
+            found = text.find(statement, indent + offset)
+            if found < 0:
+                found = text.find(statement)
+            if found >= 0:
+                start, end = found, found + len(statement)
+        return Origin(self.name, line, start + 1, max(end, start) + 1, text, self._parent())
+
+    def _parent(self) -> Origin | None:
+        if self.included_from is None:
+            return None
+        return self.included_from.origin(self.included_at)
+
+
 class Directive:
     """One statement, with its block if it opened one.
 
     `words` are split by the rule for ordinary lines (only double quotes; quotes
     removed).  `raw` is the statement's text after expansion and comment removal:
     command lines are split again from it.  `line_origin` spans the statement;
-    `word_origin(i)` finds the span of a word, computed only when somebody asks.
+    `word_origin(i)` spans a word; both are computed only when somebody asks.
     `body` is None if no `{` followed.  `unclosed`: the block had no `}`.
+    A `{` without a statement in front has no words and a body; a `}` too many
+    is a directive whose only word is `}`.
     """
 
-    words: tuple[str, ...]
-    raw: str
-    line_origin: Origin
-    body: "list[Directive] | None" = None
-    unclosed: bool = False
+    __slots__ = ("_close_line", "_line", "_offset", "_place", "body", "raw", "unclosed", "words")
+
+    def __init__(
+        self,
+        words: tuple[str, ...],
+        raw: str,
+        line_origin: Origin | Source,
+        body: "list[Directive] | None" = None,
+        unclosed: bool = False,
+        line: int = 0,
+        offset: int = 0,
+    ) -> None:
+        self.words = words
+        self.raw = raw
+        self._place = line_origin
+        self.body = body
+        self.unclosed = unclosed
+        self._line = line
+        self._offset = offset
+        self._close_line: tuple[Source, int] | None = None
+
+    def __repr__(self) -> str:
+        return f"Directive({self.words!r}, body={self.body!r})"
 
     @property
     def keyword(self) -> str:
         """The first word ("" for a block without a name)."""
         return self.words[0] if self.words else ""
+
+    @property
+    def line_origin(self) -> Origin:
+        """Where the statement stands."""
+        place = self._place
+        if isinstance(place, Origin):
+            return place
+        return place.origin(self._line, self.raw, self._offset)
+
+    def word_origin(self, index: int) -> Origin:
+        """Where word `index` stands (quotes included); the whole statement if there is no such word."""
+        whole = self.line_origin
+        matches = list(_WORD.finditer(self.raw))
+        literal = whole.text[whole.column - 1 : whole.end_column - 1] == self.raw
+        if not literal or not 0 <= index < len(matches):
+            return whole
+        start, end = matches[index].span()
+        return Origin(
+            whole.file,
+            whole.line,
+            whole.column + start,
+            whole.column + end,
+            whole.text,
+            whole.included_from,
+        )
+
+    def closed_at(self, source: Source, line: int) -> None:
+        """Remember where the `}` of the block stands."""
+        self._close_line = (source, line)
+
+    @property
+    def close_origin(self) -> Origin | None:
+        """The place of the block's `}`; None if it has none."""
+        if self._close_line is None:
+            return None
+        source, line = self._close_line
+        return source.origin(line, "}")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole configuration, all its files together.
+
+    `files` are the names read, in order, as written in the include statements.
+    `fatal`: no main file could be read (`-t` still ends with 0, a start with 6).
+    `include_failed`: an include check failed; keepalived ends with 6 at once.
+    """
+
+    directives: tuple[Directive, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    files: tuple[str, ...] = field(default=())
+    fatal: bool = False
+    include_failed: bool = False

@@ -123,13 +123,14 @@ def _lost(turn: Turn, event: ev.AddressRemoved) -> None:
             continue
         text = f"Netlink reflector reports IP {event.address.address} removed from {event.interface}"
         turn.out.append(WriteLog(text))
-        state = machine.resign(state, turn.out)
         why = Why(
             "a virtual address was removed by somebody else",
             f"{event.address.address} from {event.interface}",
         )
         wait = timing.skew_time(state.settings, state.effective_priority)
-        turn.instances[name] = machine.become_backup(state, turn.now, why, turn.out, wait=wait)
+        turn.instances[name] = machine.become_backup(
+            state, turn.now, why, turn.out, wait=wait, resigning=True
+        )
         turn.settle(why)
 
 

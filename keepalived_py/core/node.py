@@ -14,9 +14,10 @@ from typing import assert_never
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InterfaceName
 from keepalived_py.core import changes, opening, reload
+from keepalived_py.core.holder.holding import SILENT
 from keepalived_py.core.turn import Turn
 from keepalived_py.core.vrrp import machine
-from keepalived_py.core.vrrp.state import SILENT, Counters, InstanceState, earliest
+from keepalived_py.core.vrrp.state import Counters, InstanceState, earliest
 from keepalived_py.core.world import Node, Step
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import Configuration

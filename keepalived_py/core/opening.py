@@ -55,6 +55,7 @@ def start(
     delay = configuration.globals.startup_delay_us
     if delay:
         turn.out.append(WriteLog(f"Delaying startup for {as_seconds(delay):g} seconds"))
+    _log_addresses(turn)
     for settings in configuration.instances:
         clear_leftovers(turn, settings)
     begin(turn, configuration.instances, delay)
@@ -74,7 +75,19 @@ def begin(turn: Turn, instances: tuple[Instance, ...], delay: Micros) -> None:
     for name in names:
         _first_role(turn, name, causes[name], name in owners, delay)
     turn.settle(START)
+    for group in turn.configuration.groups:
+        # A group of address owners says nothing when it becomes MASTER at start.
+        if group.members and all(name in owners for name in group.members):
+            turn.group_roles[group.name] = Role.MASTER
     _groups_first(turn, at)
+
+
+def _log_addresses(turn: Turn) -> None:
+    for name, facts in turn.interfaces.items():
+        if name in turn.shape.links:
+            for known in facts.addresses:
+                text = f"Assigned address {known.address} for interface {name}"
+                turn.out.append(WriteLog(text, detail=True))
 
 
 def fresh(settings: Instance) -> InstanceState:
@@ -99,7 +112,9 @@ def clear_leftovers(turn: Turn, settings: Instance) -> None:
         if virtual.interface in turn.interfaces
         and any(known.address == virtual.address for known in turn.interfaces[virtual.interface].addresses)
     ]
-    turn.out.append(WriteLog(f"({settings.name}) removing VIPs.", detail=True))
+    for kind, configured in (("VIPs", settings.addresses), ("E-VIPs", settings.excluded_addresses)):
+        if configured:
+            turn.out.append(WriteLog(f"({settings.name}) removing {kind}.", detail=True))
     turn.out.extend(DeleteAddress(settings.name, virtual) for virtual in present)
 
 
@@ -119,7 +134,7 @@ def _first_role(
 ) -> None:
     state = turn.instances[name]
     if state.faults:
-        turn.fall(name, causes, START)
+        turn.fall(name, causes, START, WriteLog(f"({name}) entering FAULT state"))
     elif owner:
         late = delay + state.settings.advert_interval_us if delay else AT_ONCE
         turn.instances[name] = state._replace(deadline=Micros(turn.now + late))

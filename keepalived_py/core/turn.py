@@ -19,7 +19,7 @@ from keepalived_py.core.vrrp.priority import effective_priority
 from keepalived_py.core.vrrp.state import InstanceState, Why
 from keepalived_py.core.world import Node, Shape, Step
 from keepalived_py.model.config import CheckScript, Configuration, SyncGroup
-from keepalived_py.model.effects import DeleteAddress, Effect, Role
+from keepalived_py.model.effects import DeleteAddress, Effect, Role, WriteLog
 
 
 class Turn:
@@ -120,9 +120,10 @@ class Turn:
             self.recover(name, why)
         self.settle(why)
 
-    def fall(self, name: InstanceName, new: tuple[health.Fault, ...], why: Why) -> None:
-        """The instance has a fault of its own."""
-        sync.log_faults(new, self.out)
+    def fall(self, name: InstanceName, new: tuple[health.Fault, ...], why: Why, *lines: WriteLog) -> None:
+        """The instance has a fault of its own; `lines` are logged after its causes."""
+        self.out.extend(WriteLog(fault.line) for fault in new)
+        self.out.extend(lines)
         reason = why._replace(evidence=f"{why.evidence}: {', '.join(fault.key for fault in new)}")
         self.instances[name] = machine.become_fault(self.instances[name], reason, self.out)
 

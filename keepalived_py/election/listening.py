@@ -11,12 +11,13 @@ The IP id is a counter of the instance, starting at 1 and skipping 0.
 import asyncio
 import errno
 from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
 
 from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.model.config import Configuration
 from keepalived_py.model.events import InterfaceFacts
 from keepalived_py.model.packet import AdvertToSend
-from keepalived_py.system.vrrp_socket import VrrpSocket
+from keepalived_py.system.vrrp_socket import VrrpSocket, open_pair
 from keepalived_py.wire.vrrp import AdvertBytes
 
 PACKETS_AT_ONCE = 64
@@ -25,15 +26,19 @@ Key = tuple[InterfaceName, Address]
 
 
 class Listeners:
-    """The open sockets.  `received` gets the interface and the bytes from the IP header on."""
+    """The open sockets.  `received` gets the interface and the bytes from the IP header
+    on; `failed` a line for the log when a socket cannot be opened.
+    """
 
-    def __init__(self, received: Callable[[InterfaceName, bytes], None]) -> None:
+    def __init__(
+        self, received: Callable[[InterfaceName, bytes], None], failed: Callable[[str], None]
+    ) -> None:
         self._received = received
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[Key, tuple[int, VrrpSocket]] = {}
-        self._built: dict[InstanceName, tuple[AdvertToSend, AdvertBytes]] = {}
+        self._built: dict[InstanceName, AdvertBytes] = {}
         self._ids: dict[InstanceName, int] = {}
-        self.failures: dict[Key, OSError] = {}
 
     def follow(self, configuration: Configuration, interfaces: Mapping[InterfaceName, InterfaceFacts]) -> None:
         """Close what is no longer wanted, open what is missing."""
@@ -48,6 +53,8 @@ class Listeners:
         for key, index in wanted.items():
             if key not in self._sockets:
                 self._open(key, index)
+        if not configuration.globals.log_unknown_vrids:
+            self._filter(configuration)
 
     def send(self, instance: InstanceName, advert: AdvertToSend) -> int:
         """Send `advert` at once; 0, or the errno of what went wrong."""
@@ -56,29 +63,39 @@ class Listeners:
             return errno.ENODEV
         number = self._ids.get(instance, 0) % 0xFFFF + 1
         self._ids[instance] = number
-        return entry[1].send(self._bytes(instance, advert).with_id(number), advert.destination)
+        destination = advert.destination
+        assert isinstance(destination, IPv4Address)
+        return entry[1].send(self._bytes(instance).packet(advert, number), destination)
 
     def close(self) -> None:
         """Leave every group and close every socket."""
         for key in list(self._sockets):
             self._close(key)
 
-    def _bytes(self, instance: InstanceName, advert: AdvertToSend) -> AdvertBytes:
-        known = self._built.get(instance)
-        if known is not None and (known[0] is advert or known[0] == advert):
-            return known[1]
-        made = AdvertBytes(advert)
-        self._built[instance] = (advert, made)
-        return made
+    def _filter(self, configuration: Configuration) -> None:
+        for (interface, group), (_, opened) in self._sockets.items():
+            opened.hear_only(
+                {
+                    instance.vrid
+                    for instance in configuration.instances
+                    if (instance.interface, instance.destination) == (interface, group)
+                }
+            )
+
+    def _bytes(self, instance: InstanceName) -> AdvertBytes:
+        built = self._built.get(instance)
+        if built is None:
+            built = self._built[instance] = AdvertBytes()
+        return built
 
     def _open(self, key: Key, index: int) -> None:
         interface, group = key
         try:
-            opened = VrrpSocket(interface, index, group)
+            assert isinstance(group, IPv4Address)
+            opened = open_pair(index, group)
         except OSError as error:
-            self.failures[key] = error
+            self._failed(f"VRRP cannot open a socket on {interface} for {group}: {error}")
             return
-        self.failures.pop(key, None)
         self._sockets[key] = (index, opened)
         self._loop.add_reader(opened.fileno(), self._read, interface, opened)
 

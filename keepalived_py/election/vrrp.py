@@ -12,9 +12,12 @@ never entered twice and effects keep their order.
 """
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
+from os import strerror
 from typing import Protocol
 
 from keepalived_py.base.clock import Micros, as_seconds
@@ -24,13 +27,12 @@ from keepalived_py.election.lanes import Lanes
 from keepalived_py.election.listening import Listeners
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
-from keepalived_py.model.config import Configuration, VirtualAddress
+from keepalived_py.model.config import Command, Configuration, VirtualAddress
 from keepalived_py.wire.arp import gratuitous_arp
 from keepalived_py.wire.vrrp import Undecodable, dissect
 
 EFFECT_LIMIT_S = 5.0
 SCRIPTS_AT_STOP_S = 1.0
-FAR_DEADLINE = Micros(50_000)
 
 
 class LogPort(Protocol):
@@ -50,19 +52,19 @@ class KernelPort(Protocol):
 
 
 class ScriptsPort(Protocol):
-    """What is asked of the process runner."""
+    """What is asked of the process runner; ended checks come back through `VrrpShell.feed`."""
 
-    def notify(self, owner: str, command: "fx.Command") -> None: ...
+    def notify(self, command: Command) -> int: ...
 
-    def check(self, effect: fx.RunCheck, finished: Callable[[ev.ScriptFinished], None]) -> None: ...
+    def check(self, check: fx.RunCheck) -> int: ...
 
-    async def settled(self, limit_s: float) -> None: ...
+    async def finish(self, limit_s: float) -> None: ...
 
 
 class NeighbourPort(Protocol):
     """Sends Ethernet frames; returns 0 or an errno."""
 
-    def send(self, index: int, frame: bytes) -> int: ...
+    def send(self, interface_index: int, frame: bytes) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class VrrpShell:
         self._machine = machine
         self._loop = asyncio.get_running_loop()
         self._lanes = Lanes(self._perform, self._report, EFFECT_LIMIT_S)
-        self._listeners = Listeners(self._on_packet)
+        self._listeners = Listeners(self._on_packet, lambda text: self._write_later(fx.WriteLog(text)))
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._lines: deque[fx.WriteLog] = deque()
@@ -122,7 +124,7 @@ class VrrpShell:
         """Resign everywhere, wait for the lanes, give notify scripts a second."""
         self.feed(ev.StopRequested(release))
         await self._lanes.drained(EFFECT_LIMIT_S)
-        await self._machine.scripts.settled(SCRIPTS_AT_STOP_S)
+        await self._machine.scripts.finish(SCRIPTS_AT_STOP_S)
         if self._wake is not None:
             self._wake.cancel()
         self._listeners.close()
@@ -190,7 +192,7 @@ class VrrpShell:
     def _send_advert(self, effect: fx.SendAdvert) -> None:
         error = self._listeners.send(effect.instance, effect.advert)
         if error and effect.advert.priority:
-            self._write_later(fx.WriteLog(f"({effect.instance}): send advert error {error} ({_reason(error)})"))
+            self._write_later(fx.WriteLog(f"({effect.instance}): send advert error {error} ({strerror(error)})"))
 
     def _write_later(self, line: fx.WriteLog) -> None:
         if not self._lines:
@@ -213,20 +215,18 @@ class VrrpShell:
             case fx.SendNeighbour():
                 return self._announce(effect.address)
             case fx.RunNotify():
-                machine.scripts.notify(effect.owner, effect.command)
-                return fx.Done()
+                return _outcome(machine.scripts.notify(effect.command))
             case fx.RunCheck():
-                machine.scripts.check(effect, self.feed)
-                return fx.Done()
+                return _outcome(machine.scripts.check(effect))
             case _:
                 raise AssertionError(f"{effect} does not go through a lane")
 
     def _announce(self, address: VirtualAddress) -> fx.Outcome:
         facts = self._interfaces.get(address.interface)
         if facts is None or not facts.index or len(facts.mac) != 6:
-            return fx.Failed(19)
-        error = self._machine.neighbours.send(facts.index, gratuitous_arp(facts.mac, address.address))
-        return fx.Failed(error) if error else fx.Done()
+            return fx.Failed(errno.ENODEV)
+        assert isinstance(address.address, IPv4Address)
+        return _outcome(self._machine.neighbours.send(facts.index, gratuitous_arp(facts.mac, address.address)))
 
     def _report(self, effect: fx.Effect, outcome: fx.Outcome) -> None:
         if isinstance(effect, fx.AddAddress | fx.DeleteAddress):
@@ -245,7 +245,5 @@ def _lane(effect: fx.Effect) -> str:
             raise AssertionError(f"{effect} does not go through a lane")
 
 
-def _reason(error: int) -> str:
-    from os import strerror
-
-    return strerror(error)
+def _outcome(error: int) -> fx.Outcome:
+    return fx.Failed(error) if error else fx.Done()

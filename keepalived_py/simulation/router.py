@@ -256,9 +256,11 @@ class Router:
             self._world.at(due + late, lambda: self._wake(deadline))
 
     def _wake(self, deadline: Micros) -> None:
-        if deadline != self._armed or self.node is None or Trouble.PAUSE in self.troubles:
+        if deadline != self._armed:
             return
         self._armed = None
+        if not self.running:
+            return
         self._count_tick()
         self._feed(Tick(), max(deadline, self._local()))
 

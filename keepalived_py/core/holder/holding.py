@@ -9,10 +9,22 @@ all addresses off and forgets every burst still due.  What leaving undoes
 stands here once and serves every way out.
 """
 
+from typing import NamedTuple
+
 from keepalived_py.base.clock import Micros
-from keepalived_py.core.vrrp.state import SILENT, Announcements
 from keepalived_py.model.config import Instance, VirtualAddress
 from keepalived_py.model.effects import AddAddress, DeleteAddress, Effect, SendNeighbour, WriteLog
+
+
+class Announcements(NamedTuple):
+    """When the next bursts of gratuitous ARP are due; None: none is."""
+
+    second_at: Micros | None = None
+    refresh_at: Micros | None = None
+    lower_priority_at: Micros | None = None
+
+
+SILENT = Announcements()
 
 
 def all_addresses(settings: Instance) -> tuple[VirtualAddress, ...]:

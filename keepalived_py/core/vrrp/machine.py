@@ -21,7 +21,7 @@ from keepalived_py.base.names import Address
 from keepalived_py.core.holder import holding
 from keepalived_py.core.notify import scripts
 from keepalived_py.core.vrrp import receive, timing
-from keepalived_py.core.vrrp.state import SILENT, Counters, InstanceState, Why
+from keepalived_py.core.vrrp.state import Counters, InstanceState, Why
 from keepalived_py.model.config import Instance
 from keepalived_py.model.effects import Effect, Role, RoleChanged, SendAdvert, WriteLog
 from keepalived_py.model.packet import Advert, AdvertToSend
@@ -84,17 +84,26 @@ def send_advert(state: InstanceState, out: list[Effect]) -> InstanceState:
     return state._replace(counters=counters._replace(advert_sent=counters.advert_sent + 1))
 
 
-def resign(state: InstanceState, out: list[Effect], *, counted: bool = True) -> InstanceState:
-    """Send an advert with priority 0: the others need not wait for the timer."""
+def resign(
+    state: InstanceState, out: list[Effect], *, first: WriteLog | None = None, counted: bool = True
+) -> InstanceState:
+    """Send an advert with priority 0: the others need not wait for the timer.
+
+    `first` is a line that stands before ours in the log.  keepalived sends two
+    when a tracked object fails, and counts and logs only one (`counted`).
+    """
     settings = state.settings
     advert = advert_of(settings, state.source, 0)
+    if advert is not None:
+        out.append(SendAdvert(settings.name, advert))
+    if first is not None:
+        out.append(first)
     if advert is None:
         return state
-    out.append(SendAdvert(settings.name, advert))
-    counters = state.counters
-    sent, zero = counters.advert_sent + 1, counters.pri_zero_sent + counted
     if counted:
         out.append(WriteLog(f"({settings.name}) sent 0 priority", detail=True))
+    counters = state.counters
+    sent, zero = counters.advert_sent + 1, counters.pri_zero_sent + counted
     return state._replace(counters=counters._replace(advert_sent=sent, pri_zero_sent=zero))
 
 
@@ -131,17 +140,23 @@ def become_backup(
     *,
     wait: Micros | None = None,
     initial: bool = False,
+    resigning: bool = False,
 ) -> InstanceState:
-    """Wait for adverts for `wait` (default: master_down_interval)."""
+    """Wait for adverts for `wait` (default: master_down_interval); a `resigning` MASTER says so."""
     settings = state.settings
     if wait is None:
         wait = timing.master_down_interval(settings, state.effective_priority)
-    out.append(WriteLog(f"({settings.name}) Entering BACKUP STATE" + " (init)" * initial))
+    entering = WriteLog(f"({settings.name}) Entering BACKUP STATE" + " (init)" * initial)
+    if resigning:
+        state = resign(state, out, first=entering)
+    else:
+        out.append(entering)
     _report(state, Role.BACKUP, why, out)
     state = _release(state, out)
     _notify(state, Role.BACKUP, out)
+    deadline = Micros(now + wait)
     return state._replace(
-        role=Role.BACKUP, deadline=Micros(now + wait), preempt_at=None, wants_master=False, group_fault=False
+        role=Role.BACKUP, deadline=deadline, preempt_at=None, wants_master=False, group_fault=False
     )
 
 
@@ -176,7 +191,7 @@ def stop(
     if release:
         state = _release(state, out)
     scripts.notify(settings.notifies, "INSTANCE", settings.name, word, state.effective_priority, out)
-    return state._replace(role=Role.INIT, deadline=None, preempt_at=None, announcements=SILENT)
+    return state._replace(role=Role.INIT, deadline=None, preempt_at=None, announcements=holding.SILENT)
 
 
 def _release(state: InstanceState, out: list[Effect]) -> InstanceState:
@@ -281,8 +296,8 @@ def _backup_hears(state: InstanceState, advert: Advert, now: Micros, out: list[E
         state = state._replace(preempt_at=Micros(now + settings.preempt_delay_us))
     if state.preempt_at is not None and now < state.preempt_at:
         return _accept(state, advert, now)
-    text = f"({settings.name}) received lower priority ({advert.priority}) advert from {advert.source} - discarding"
-    out.append(WriteLog(text))
+    text = f"received lower priority ({advert.priority}) advert from {advert.source} - discarding"
+    out.append(WriteLog(f"({settings.name}) {text}"))
     return state
 
 
@@ -335,7 +350,8 @@ def _force_election(state: InstanceState, advert: Advert, now: Micros, out: list
     """A worse master: make it and the hosts believe us at once."""
     settings = state.settings
     silent = settings.lower_priority_no_advert
-    text = f"Received advert from {advert.source} with lower priority {advert.priority}, ours {state.effective_priority}"
+    priorities = f"{advert.priority}, ours {state.effective_priority}"
+    text = f"Received advert from {advert.source} with lower priority {priorities}"
     if not silent:
         state = send_advert(state, out)
     out.append(WriteLog(f"({settings.name}) {text}" + ("" if silent else ", forcing new election")))

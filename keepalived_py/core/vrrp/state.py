@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address
+from keepalived_py.core.holder.holding import SILENT, Announcements
 from keepalived_py.model.config import Instance
 from keepalived_py.model.effects import Role
 from keepalived_py.model.packet import AdvertToSend
@@ -44,15 +45,6 @@ class Counters(NamedTuple):
     vers_err: int = 0
 
 
-class Announcements(NamedTuple):
-    """When the next bursts of gratuitous ARP are due; None: none is."""
-
-    second_at: Micros | None = None
-    refresh_at: Micros | None = None
-    lower_priority_at: Micros | None = None
-
-
-SILENT = Announcements()
 NO_COUNTS = Counters()
 
 

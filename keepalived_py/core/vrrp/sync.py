@@ -9,11 +9,10 @@ A MASTER forced to BACKUP by its group sends no priority 0; one forced to
 FAULT sends one (the member at fault itself sends two).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName
-from keepalived_py.core.track.health import Fault
 from keepalived_py.core.vrrp import machine
 from keepalived_py.core.vrrp.state import InstanceState, Why
 from keepalived_py.model.config import SyncGroup
@@ -58,8 +57,3 @@ def log_syncing(group: SyncGroup, wanted: Role, any_follow: bool, out: list[Effe
     """keepalived's line before members are moved."""
     if any_follow:
         out.append(WriteLog(f"VRRP_Group({group.name}) Syncing instances to {wanted.name} state"))
-
-
-def log_faults(faults: Iterable[Fault], out: list[Effect]) -> None:
-    """keepalived's line for each new cause."""
-    out.extend(WriteLog(fault.line) for fault in faults if fault.line)

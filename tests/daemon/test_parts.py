@@ -1,0 +1,86 @@
+"""Pid files, back-off, the words for an end, permissions."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from keepalived_py.daemon import pidfile
+from keepalived_py.daemon.children import Backoff, describe_end
+from keepalived_py.daemon.start import missing_permission
+from keepalived_py.model.config import Globals
+
+
+@pytest.mark.parametrize(
+    ("settings", "namespace", "parent", "vrrp"),
+    [
+        (Globals(), None, "/run/keepalived.pid", "/run/vrrp.pid"),
+        (Globals(use_pid_dir=True), None, "/run/keepalived/keepalived.pid", "/run/keepalived/vrrp.pid"),
+        (Globals(instance="a"), None, "/run/keepalived/keepalived_a.pid", "/run/keepalived/vrrp_a.pid"),
+        (Globals(), "ns", "/run/keepalived/keepalived.pid", "/run/keepalived/vrrp.pid"),
+        (Globals(instance="a"), "ns", "/run/keepalived/keepalived_a.pid", "/run/keepalived/vrrp_a.pid"),
+    ],
+)
+def test_places(settings: Globals, namespace: str | None, parent: str, vrrp: str) -> None:
+    assert pidfile.places(settings, namespace, None, None) == pidfile.PidFiles(parent, vrrp)
+
+
+def test_given_places_win() -> None:
+    files = pidfile.places(Globals(use_pid_dir=True), None, "/a/p", "v")
+    assert files == pidfile.PidFiles("/a/p", f"{os.getcwd()}/v")
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "0\n", "-1\n", "999999999\n", "1\n", str(os.getpid())])
+def test_stale_pid_files(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p").write_text(text)
+    assert pidfile.running(str(tmp_path / "p")) is None
+
+
+def test_a_pid_file_is_readable_whatever_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o177)
+    try:
+        pidfile.write(str(tmp_path / "p"), 42)
+    finally:
+        os.umask(old)
+    assert (tmp_path / "p").read_text() == "42\n"
+    assert (tmp_path / "p").stat().st_mode & 0o777 == 0o644
+    pidfile.remove(str(tmp_path / "p"))
+    pidfile.remove(str(tmp_path / "p"))
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_pid_file_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "p").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic"):
+        pidfile.write(str(tmp_path / "p"), 42)
+    assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_delays_between_short_lives_double_up_to_a_minute() -> None:
+    delays, backoff = [], Backoff()
+    for _ in range(10):
+        delay, backoff = backoff.after_life(1.0)
+        delays.append(delay)
+    assert delays == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert backoff.after_life(60.0) == (None, Backoff())
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (signal.SIGKILL, "pid 7 exited due to signal 9 (Killed)"),
+        (2 << 8, "pid 7 exited with permanent error CONFIG. Terminating"),
+        (0, "pid 7 exited with status 0"),
+    ],
+)
+def test_the_end_of_a_process_in_words(status: int, text: str) -> None:
+    assert describe_end(7, status) == text
+
+
+def test_missing_permissions_are_named(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("Name:\tx\nCapEff:\t0000000000001000\n")
+    assert missing_permission(str(tmp_path / "s")) == "keepalived-py must run as root (CAP_NET_RAW missing)"
+    (tmp_path / "s").write_text("CapEff:\t0000000000003000\n")
+    assert missing_permission(str(tmp_path / "s")) is None
