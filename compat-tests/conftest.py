@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "netns"))
 
 from lab import Lab, laboratory
+from twins import Twins
 
 SUBJECT = os.environ.get("KEEPALIVED_SUBJECT", "ours")
 PAIRS = [("real", SUBJECT), (SUBJECT, "real")] if SUBJECT != "real" else [("real", "real")]
@@ -37,3 +38,10 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
 def subject() -> str:
     """The program under test, where only one is looked at."""
     return SUBJECT
+
+
+@pytest.fixture
+def twins(tmp_path: Path, subject: str) -> Iterator[Twins]:
+    """Two laboratories of one node each: keepalived in one, the subject in the other."""
+    with laboratory(tmp_path / "real", nodes=1) as real, laboratory(tmp_path / "other", nodes=1) as other:
+        yield Twins(real, other, subject)

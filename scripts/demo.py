@@ -95,7 +95,12 @@ class Timeline:
         self._queue: queue.Queue[Happening] = queue.Queue()
         self._started = time.time()
         self._colour = colour
+        self._guards: list[Callable[[], str]] = []
         self.known = Known()
+
+    def guard(self, fault: Callable[[], str]) -> None:
+        """From now on, waiting ends at once with DemoFailed when `fault()` gives a text."""
+        self._guards.append(fault)
 
     def put(self, happening: Happening) -> None:
         self._queue.put(happening)
@@ -118,6 +123,9 @@ class Timeline:
         deadline = time.monotonic() + patience_s
         while not condition(self.known):
             left = deadline - time.monotonic()
+            for fault in self._guards:
+                if text := fault():
+                    raise DemoFailed(text)
             if left <= 0:
                 raise DemoFailed(f"waited {patience_s:.0f} s in vain: {what}")
             with contextlib.suppress(queue.Empty):
@@ -126,8 +134,7 @@ class Timeline:
     def watch(self, duration_s: float) -> None:
         """Show what happens for a while."""
         end = time.monotonic() + duration_s
-        with contextlib.suppress(DemoFailed):
-            self.until(lambda _: time.monotonic() >= end, "", duration_s + 1)
+        self.until(lambda _: time.monotonic() >= end, "the end of a pause", duration_s + 1)
 
     def _take(self, happening: Happening) -> None:
         known = self.known
@@ -216,14 +223,23 @@ class Daemon:
         ]
         self._timeline = timeline
         self._process: subprocess.Popen[str] | None = None
+        self._ending = False
+        timeline.guard(self._fault)
+
+    def _fault(self) -> str:
+        """What is wrong if the daemon has ended without being told to; empty if all is well."""
+        code = self._process.poll() if self._process and not self._ending else None
+        return "" if code is None else f"the daemon of {self.node.name} ended by itself with code {code}"
 
     def start(self) -> None:
+        self._ending = False
         self._process = spawn(self._arguments)
         follow = (self.node.name, self._process, self._timeline, self.log)
         threading.Thread(target=follow_log, args=follow, daemon=True).start()
 
     def kill(self) -> None:
         """SIGKILL for the parent first, so that it restarts nobody, then for its children."""
+        self._ending = True
         if self._process and self._process.poll() is None:
             for pid in family(self._process.pid):
                 with contextlib.suppress(ProcessLookupError):
@@ -234,6 +250,7 @@ class Daemon:
         """SIGTERM; the exit code, or None if the daemon did not end within 5 s (it is killed then)."""
         if not self._process:
             return None
+        self._ending = True
         self._process.terminate()
         try:
             return self._process.wait(5)

@@ -42,9 +42,24 @@ missing_packages() {
 }
 
 # The package of the real keepalived would start its service on this machine, and the service would take
-# part in elections of the real network.  policy-rc.d is Debian's way to say "install, do not start".
+# part in elections of the real network.  policy-rc.d is Debian's way to say "install, do not start"; one
+# that is there already is put back afterwards, whatever happens.
+policy=/usr/sbin/policy-rc.d
+
+forbid_starting() {
+    [ ! -e "$policy" ] || mv "$policy" "$policy.before-setup"
+    trap allow_starting EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+}
+
+allow_starting() {
+    trap - EXIT
+    rm -f "$policy"
+    [ ! -e "$policy.before-setup" ] || mv "$policy.before-setup" "$policy"
+}
+
 install_packages() {
-    local policy=/usr/sbin/policy-rc.d made_policy=no status=0
     if [ "$(id -u)" != 0 ]; then
         say "missing Debian packages: $* (run as root, or install them yourself)"
         exit 1
@@ -54,24 +69,14 @@ install_packages() {
         exit 1
     fi
     say "installing Debian packages: $*"
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
-        made_policy=yes
-        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-    fi
-    apt_install "$@" || { apt-get -qq update && apt_install "$@"; } || status=$?
-    if [ "$made_policy" = yes ]; then
-        rm -f "$policy"
-        trap - EXIT
-    fi
-    return "$status"
+    forbid_starting
+    apt_install "$@" 2>/dev/null || { apt-get -qq update && apt_install "$@"; }
+    allow_starting
 }
 
 # The first try may fail only because no package lists are there yet; the second one's errors are shown.
 apt_install() {
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
 }
 
 fingerprint() {

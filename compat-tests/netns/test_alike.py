@@ -8,77 +8,15 @@ header checksum that covers it.
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from capture import Frame
 from configs import VIP, Instance, script, tracking, whole
-from lab import SECOND_NS, Lab, laboratory, wait
+from lab import SECOND_NS, Lab, wait
+from twins import Twins, arp_bursts, first_adverts, ip_ids, lines_of, log_lines, recorder, scripts_done
 
 pytestmark = pytest.mark.netns
-
-RECORDER = """#!/bin/sh
-echo "$@" >> {file}
-ip -o -4 addr show dev eth0 | grep -c 10.77.1. | sed "s/^/held $1 $3 /" >> {file}.held
-date +%s%N >> {file}.times
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Twins:
-    """`real` runs keepalived, `other` the subject."""
-
-    real: Lab
-    other: Lab
-    kind: str
-
-    @property
-    def both(self) -> tuple[tuple[Lab, str], tuple[Lab, str]]:
-        """Each laboratory with the word for its program."""
-        return (self.real, "real"), (self.other, self.kind)
-
-    def start(self, config: Callable[[Lab], str]) -> None:
-        """Start the program of each on its node 1 with the text `config` makes for it."""
-        for lab, kind in self.both:
-            lab.start(1, kind, config(lab))
-
-    def same(self, look: Callable[[Lab], object]) -> object:
-        """What `look` sees is the same in both; returns it."""
-        expected, found = look(self.real), look(self.other)
-        assert found == expected, f"real: {expected}\n{self.kind}: {found}\n{self.other.report()}"
-        return expected
-
-    def wait(self, condition: Callable[[Lab], bool], timeout_s: float, what: str) -> None:
-        """Until it is true in both."""
-        for lab, kind in self.both:
-            lab.wait(lambda lab=lab: condition(lab), timeout_s, f"{kind}: {what}")  # type: ignore[misc]
-
-
-@pytest.fixture
-def twins(tmp_path: Path, subject: str) -> Iterator[Twins]:
-    """Two laboratories of one node each."""
-    with laboratory(tmp_path / "real", nodes=1) as real, laboratory(tmp_path / "other", nodes=1) as other:
-        yield Twins(real, other, subject)
-
-
-def bare(frame: Frame) -> bytes:
-    """An advert without IP id and header checksum."""
-    ip = frame.ip
-    return frame.raw[:14] + ip[:4] + ip[6:10] + ip[12:]
-
-
-def first_adverts(lab: Lab) -> dict[int, list[bytes]]:
-    """The first two adverts of every virtual router."""
-    vrids = sorted({f.vrid for f in lab.capture.adverts()})
-    return {vrid: [bare(f) for f in lab.capture.adverts(vrid=vrid)[:2]] for vrid in vrids}
-
-
-def ip_ids(lab: Lab) -> list[int]:
-    """The IP ids of the first virtual router's first adverts."""
-    return [int.from_bytes(f.ip[4:6], "big") for f in lab.capture.adverts(vrid=1)[:3]]
-
 
 KINDS = (
     Instance(priority=255, vrid=1, name="owner", addresses=("10.77.1.1/24",), state="MASTER"),
@@ -117,18 +55,6 @@ def test_own_multicast_group(twins: Twins) -> None:
     twins.wait(lambda lab: len(lab.capture.adverts()) >= 2, 6, "two adverts")
     twins.same(first_adverts)
     assert twins.other.capture.adverts()[0].ip[16:20] == bytes((224, 0, 0, 99))
-
-
-def arp_bursts(lab: Lab) -> list[list[bytes]]:
-    """Gratuitous ARP frames, cut into bursts where more than half a second passes."""
-    bursts: list[list[bytes]] = []
-    last = 0
-    for frame in lab.capture.arps(1):
-        if frame.time_ns - last > SECOND_NS // 2:
-            bursts.append([])
-        bursts[-1].append(frame.raw)
-        last = frame.time_ns
-    return bursts
 
 
 def test_arp_bursts(twins: Twins) -> None:
@@ -195,25 +121,6 @@ def test_address_removed_behind_our_back(twins: Twins) -> None:
     twins.same(lambda lab: lab.programs[1].logged("Entering BACKUP STATE", since[id(lab)]))
 
 
-def recorder(lab: Lab) -> tuple[Path, Path]:
-    """A notify script for this laboratory and the file it writes its arguments to."""
-    file, told = lab.directory / "record", lab.directory / "record.sh"
-    told.write_text(RECORDER.format(file=file))
-    told.chmod(0o755)
-    return told, file
-
-
-def lines_of(lab: Lab, suffix: str = "") -> list[str]:
-    """What the notify script wrote, sorted within pairs: two scripts of one event run at once."""
-    path = lab.directory / f"record{suffix}"
-    return sorted(path.read_text().splitlines()) if path.exists() else []
-
-
-def scripts_done(lab: Lab) -> int:
-    """How many notify scripts have ended: the times are what they write last."""
-    return len(lines_of(lab, ".times"))
-
-
 def test_notify_line_by_line(twins: Twins, tmp_path: Path) -> None:
     """Start, MASTER, FAULT by a script, recovery, stop: same scripts, same arguments, same times over."""
     flags = {id(lab): lab.directory / "well" for lab, _ in twins.both}
@@ -248,6 +155,63 @@ def test_notify_line_by_line(twins: Twins, tmp_path: Path) -> None:
     assert [line for line in found if "STOP" in line] == ["INSTANCE VI_1 STOP 200"]
     assert "own-fault VI_1" in found
     twins.same(lambda lab: lines_of(lab, ".held"))
+
+
+def test_sync_group_in_fault(twins: Twins) -> None:
+    """One member's failing script takes the whole group; notifies of group and members, and the log."""
+
+    def config(lab: Lab) -> str:
+        flag = lab.directory / "well"
+        flag.touch()
+        told = str(recorder(lab)[0])
+        check = script("well", f"/usr/bin/test -e {flag}", interval=1)
+        group = f'vrrp_sync_group G1 {{\n group {{\n  A\n  B\n }}\n notify "{told}"\n}}\n'
+        first = Instance(priority=200, vrid=1, name="A", notify=told, lines=tracking("well"))
+        second = Instance(priority=200, vrid=2, name="B", addresses=("10.77.1.52/24",), notify=told)
+        return whole(first, second, before=check + group)
+
+    twins.start(config)
+    twins.wait(lambda lab: "GROUP G1 MASTER 0" in lines_of(lab), 8, "the group is MASTER")
+    for lab, _ in twins.both:
+        (lab.directory / "well").unlink()
+    twins.wait(lambda lab: "GROUP G1 FAULT 0" in lines_of(lab), 8, "the group is in FAULT")
+    twins.wait(lambda lab: scripts_done(lab) == 15, 3, "all scripts ran")
+    twins.same(lines_of)
+    twins.same(lambda lab: sorted(f.vrid for f in lab.capture.adverts(1) if f.priority == 0))
+    twins.same(lambda lab: log_lines(lab, "VRRP_Group("))
+    twins.same(lambda lab: sorted(set(log_lines(lab, "(A) Entering", "(B) Entering"))))
+
+
+def test_log_lines_that_people_grep(twins: Twins) -> None:
+    """From start to stop: the lines of the instance, in the same order with the same words."""
+    twins.start(lambda _: whole(Instance(priority=200)))
+    twins.wait(lambda lab: lab.space.holds(1, VIP), 6, "MASTER")
+    time.sleep(0.5)
+    for lab, _ in twins.both:
+        lab.programs[1].send(signal.SIGTERM)
+        lab.programs[1].wait_end()
+    time.sleep(0.1)
+    twins.same(lambda lab: log_lines(lab, "(VI_1)", "Sending gratuitous ARP"))
+    twins.same(lambda lab: log_lines(lab, "Stopping"))
+
+
+def test_interface_comes_later(twins: Twins) -> None:
+    """With dynamic_interfaces an instance waits in FAULT for its interface, then elects as usual."""
+    text = whole(Instance(priority=200), lines=("dynamic_interfaces",)).replace("eth0", "eth1")
+    twins.start(lambda _: text)
+    twins.wait(lambda lab: bool(log_lines(lab, "(VI_1)", "Startup complete")), 3, "it has started")
+    time.sleep(0.5)
+    for lab, _ in twins.both:
+        assert lab.programs[1].alive() and not lab.capture.adverts(), lab.report()
+        for words in ("link add eth1 type veth peer name eth9", "addr add 10.78.0.1/16 dev eth1",
+                      "link set eth9 up", "link set eth1 up"):  # fmt: skip
+            lab.space.ip(1, *words.split())
+
+    def on_eth1(lab: Lab) -> bool:
+        return f" {VIP}/24 " in lab.space.ip(1, "-o", "addr", "show", "dev", "eth1")
+
+    twins.wait(on_eth1, 8, "the address is on eth1")
+    twins.same(lambda lab: log_lines(lab, "(VI_1) Entering"))
 
 
 def test_order_at_becoming_master(lab: Lab, subject: str) -> None:

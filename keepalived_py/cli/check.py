@@ -35,7 +35,7 @@ def check(options: Options) -> int:
         if report_fd is not None:
             os.close(report_fd)
     # keepalived 2.2.7 counts every -S but 0-7 as a mistake in the configuration.
-    if loaded.test_exit_code == 0 and options.facility_is_odd:
+    if loaded.test_exit_code == 0 and options.facility_complaint:
         return EXIT_CONFIGURATION_ERROR
     return loaded.test_exit_code
 

@@ -14,6 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run with `arguments` (default: the process's own); returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parse(words)
+    if parsed.options.action is Action.CHECK and parsed.options.facility_complaint:
+        print(parsed.options.facility_complaint, file=sys.stderr)
     for line in parsed.errors:
         print(line, file=sys.stderr)
     if parsed.unexpected:

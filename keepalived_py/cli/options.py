@@ -17,9 +17,8 @@ from enum import Enum, auto
 
 DEFAULT_CONFIGURATION = "/etc/keepalived/keepalived.conf"
 
-# syslog(3) facilities by keepalived's names; 0-7 means local0-7
+# syslog(3) facilities by keepalived's names; the numbers 0-7 mean local0-7
 _FACILITIES = {"user": 1, "daemon": 3} | {f"local{n}": 16 + n for n in range(8)}
-_NUMBERED_FACILITIES = {str(n): 16 + n for n in range(8)}
 
 
 class Value(Enum):
@@ -104,7 +103,10 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A command line, read.  None means not given; `detail` counts -D."""
+    """A command line, read.  None means not given; `detail` counts -D.
+
+    `facility_complaint`: what keepalived says about the value of -S under -t, if anything.
+    """
 
     action: Action = Action.RUN
     file: str = DEFAULT_CONFIGURATION
@@ -115,7 +117,7 @@ class Options:
     console: bool = False
     detail: int = 0
     facility: int = _FACILITIES["daemon"]
-    facility_is_odd: bool = False
+    facility_complaint: str = ""
     syslog: bool = True
     umask: int | None = None
     release_vips: bool = False
@@ -304,13 +306,17 @@ class _Reading:
 
     def _facility(self, text: str) -> None:
         """Every form but 0-7 also counts as a configuration error under -t, as in keepalived 2.2.7."""
-        number = _NUMBERED_FACILITIES.get(text, _FACILITIES.get(text.lower()))
-        if number is None:
+        number = c_number(text)
+        if number is not None and 0 <= number <= 7:
+            self.options = replace(self.options, facility=_FACILITIES[f"local{number}"])
+            return
+        reason = f"invalid number '{text}'" if number is None else f"number '{text}' outside range [0, 7]"
+        self.options = replace(self.options, facility_complaint=reason)
+        named = _FACILITIES.get(text.lower())
+        if named is None:
             self.errors.append(f"Invalid log facility '{text}'")
         else:
-            self.options = replace(self.options, facility=number)
-        if text not in _NUMBERED_FACILITIES:
-            self.options = replace(self.options, facility_is_odd=True)
+            self.options = replace(self.options, facility=named)
 
     def _umask(self, text: str) -> None:
         mask = c_number(text)

@@ -103,9 +103,7 @@ def _authentication(one: WrittenInstance, run: Run) -> None:
 
 def _unicast(one: WrittenInstance, run: Run) -> None:
     if one.unicast_keyword and not one.unicast_peers:
-        run.error(
-            f"({one.name}) {NO_PEERS}", code="no-unicast-peers", error_class=ErrorClass.DEPRECATED
-        )
+        run.error(f"({one.name}) {NO_PEERS}", code="no-unicast-peers", error_class=ErrorClass.DEPRECATED)
 
 
 def _address_count(one: WrittenInstance, run: Run) -> None:
@@ -189,7 +187,9 @@ def _advert_interval(one: WrittenInstance, run: Run) -> None:
         )
         interval = V3_LONGEST
     elif interval % CENTISECOND:
-        run.error(f"({one.name}) VRRPv3 advertisement interval {shown:f}s must be in units of 10ms - rounding")
+        run.error(
+            f"({one.name}) VRRPv3 advertisement interval {shown:f}s must be in units of 10ms - rounding"
+        )
         interval = Micros(max((interval + CENTISECOND // 2) // CENTISECOND, 1) * CENTISECOND)
     one.advert_interval_us = interval
 

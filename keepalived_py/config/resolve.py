@@ -23,7 +23,7 @@ from keepalived_py.config.blocks.written import (
     WrittenScript,
     WrittenTrack,
 )
-from keepalived_py.config.correct import PASSWORD_BYTES, correct
+from keepalived_py.config.correct import OWNER_PRIORITY, PASSWORD_BYTES, correct
 from keepalived_py.config.schema import Run
 from keepalived_py.config.script_security import Access
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
@@ -131,7 +131,9 @@ def _works(instance: WrittenInstance, run: Run) -> bool:
         return True
     run.diagnostics.append(
         replace(
-            _note(f"({instance.name}) {', '.join(instance.unsupported)} is not supported yet - instance not started"),
+            _note(
+                f"({instance.name}) {', '.join(instance.unsupported)} is not supported yet - instance not started"
+            ),
             origin=instance.at.line_origin,
         )
     )
@@ -285,7 +287,8 @@ def _tolerated(path: str, written: Written, scripts: _Scripts, run: Run) -> bool
     """An insecure script still runs unless enable_script_security is given."""
     security = written.globals.script_security
     run.log(
-        f"Unsafe permissions found for script '{path}'{' - disabling' if security else ''}.", code="insecure-script"
+        f"Unsafe permissions found for script '{path}'{' - disabling' if security else ''}.",
+        code="insecure-script",
     )
     scripts.any_insecure = True
     return not security
@@ -352,22 +355,25 @@ def _instance(
         strict=bool(one.strict),
         skip_check_adv_addr=_choose(one.skip_check_adv_addr, common.skip_check_adv_addr),
         lower_priority_no_advert=_choose(one.lower_priority_no_advert, common.lower_priority_no_advert),
-        higher_priority_send_advert=_choose(one.higher_priority_send_advert, common.higher_priority_send_advert),
+        higher_priority_send_advert=_choose(
+            one.higher_priority_send_advert, common.higher_priority_send_advert
+        ),
     )
 
 
 def _initial_state(
     one: WrittenInstance, written: Written, groups: dict[str, tuple[WrittenGroup, list[str]]]
 ) -> InitialState:
-    """MASTER at once is for an address owner, and in a group only if every member is one."""
-    if one.state is not InitialState.MASTER or one.priority != 255:
-        return InitialState.BACKUP if one.priority == 255 or one.state is None else one.state
+    """MASTER at once is for an address owner only, and in a group only if every member is one."""
+
+    def may_start(instance: WrittenInstance) -> bool:
+        return instance.state is InitialState.MASTER and instance.priority == OWNER_PRIORITY
+
+    fellows = [one]
     for _, members in groups.values():
         if one.name in members:
             fellows = [written.instances[name] for name in members]
-            if any(fellow.priority != 255 or fellow.state is not InitialState.MASTER for fellow in fellows):
-                return InitialState.BACKUP
-    return InitialState.MASTER
+    return InitialState.MASTER if all(map(may_start, fellows)) else InitialState.BACKUP
 
 
 def _choose(own: bool | None, common: bool) -> bool:
@@ -402,7 +408,8 @@ def _tracked_scripts(tracks: list[WrittenTrack], scripts: _Scripts) -> tuple[Tra
 
 def _tracked_interfaces(tracks: list[WrittenTrack]) -> tuple[TrackedInterface, ...]:
     return tuple(
-        TrackedInterface(InterfaceName(track.name), track.weight or 0, bool(track.reverse)) for track in tracks
+        TrackedInterface(InterfaceName(track.name), track.weight or 0, bool(track.reverse))
+        for track in tracks
     )
 
 

@@ -56,9 +56,7 @@ class Run:
     def log(self, message: str, at: Directive | None = None, *, code: str = "note") -> None:
         """Record a line that keepalived only logs; it never changes the exit code."""
         origin = at.line_origin if at is not None else None
-        self.diagnostics.append(
-            Diagnostic(code, message, Severity.WARNING, origin, None, logged_only=True)
-        )
+        self.diagnostics.append(Diagnostic(code, message, Severity.WARNING, origin, None, logged_only=True))
 
     def missing_parameter(self, at: Directive, keyword: str, position: int) -> None:
         """A required word is not there: keepalived stops at once with exit 2."""
@@ -283,7 +281,7 @@ class _Walk:
 
 def _end_of(owner: Directive) -> Origin:
     """The place of the `}` of a block, as near as the document tells."""
-    return getattr(owner, "close_origin", None) or owner.line_origin
+    return owner.close_origin or owner.line_origin
 
 
 def walk(run: Run, root: Block[Any], target: Any, directives: Sequence[Directive]) -> None:

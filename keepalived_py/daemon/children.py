@@ -24,7 +24,7 @@ from keepalived_py.base.errors import FatalStart, PermissionMissing
 from keepalived_py.base.logs import Log
 from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon import pidfile
-from keepalived_py.daemon.signals import SignalInbox
+from keepalived_py.daemon.signals import WATCHED, SignalInbox
 from keepalived_py.model.config import Configuration
 
 EXIT_FATAL = 1
@@ -93,13 +93,19 @@ def start(
     gc.collect()
     gc.freeze()
     parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        ours.close()
-        inbox.give_up()
-        _live(lambda: main(configuration, settings, theirs), settings, parent)
-    gc.unfreeze()
-    theirs.close()
+    # Held back until each side has its own handling: none is lost or taken for the other's.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            inbox.give_up()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _live(lambda: main(configuration, settings, theirs), settings, parent)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        gc.unfreeze()
+        theirs.close()
     return Child(pid, ours, time.monotonic(), channels.Inbox())
 
 

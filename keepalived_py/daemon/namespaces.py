@@ -7,6 +7,7 @@ so daemons of several namespaces do not find each other's pid files.
 """
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from keepalived_py.base.errors import KeepalivedError
@@ -18,13 +19,18 @@ NAMESPACE_DIRECTORY = "/run/netns"
 PID_DIRECTORY = "/run/keepalived"
 _CLONE_NEWNET = 0x4000_0000
 _CLONE_NEWNS = 0x0002_0000
+_MNT_DETACH = 2
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_SLAVE = 0x8_0000
 
 
 class NamespaceMissing(KeepalivedError):
-    """The network namespace does not exist or may not be entered."""
+    """The network namespace `name` does not exist or may not be entered."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
 
 
 def _library() -> "ctypes.CDLL":
@@ -47,11 +53,11 @@ def enter(name: str) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as fault:
-        raise NamespaceMissing(f"Failed to open {path}") from fault
+        raise NamespaceMissing(name, f"Failed to open {path}") from fault
     try:
         _checked(_library().setns(descriptor, _CLONE_NEWNET), path)
     except OSError as fault:
-        raise NamespaceMissing(f"setns() failed with {fault.strerror} for {path}") from fault
+        raise NamespaceMissing(name, f"setns() failed with {fault.strerror} for {path}") from fault
     finally:
         os.close(descriptor)
 
@@ -69,3 +75,11 @@ def private_pid_directory(name: str) -> str:
     _checked(library.mount(b"", b"/", None, _MS_SLAVE | _MS_REC, None), "/")
     _checked(library.mount(outside.encode(), PID_DIRECTORY.encode(), None, _MS_BIND, None), outside)
     return outside
+
+
+def leave_pid_directory(outside: str) -> None:
+    """Undo `private_pid_directory` and remove the directories if nobody else has files there."""
+    with suppress(OSError):
+        _checked(_library().umount2(PID_DIRECTORY.encode(), _MNT_DETACH), PID_DIRECTORY)
+        os.rmdir(outside)
+        os.rmdir(PID_DIRECTORY)

@@ -26,6 +26,7 @@ from keepalived_py.model.config import Configuration
 STOP_LIMIT_S = 10.0
 RELOAD_LIMIT_S = 10.0
 SEND_LIMIT_S = 5.0
+START_AGAIN_S = 1.0
 _NEVER = float("inf")
 
 
@@ -78,7 +79,7 @@ class Parent:
     def run(self) -> int:
         """Start, watch, stop; returns the exit code."""
         self._start_child()
-        if self._child is None:
+        if self._child is None and self._respawn_at == _NEVER:
             self._log.info("Warning - keepalived has no configuration to run")
             self._announce()
         else:
@@ -149,7 +150,12 @@ class Parent:
         if self._stopping or not needed or not self._duties.vrrp:
             return
         main = self._duties.child_main()
-        self._child = children.start(self._configuration, self._duties.child, main, self._inbox)
+        try:
+            self._child = children.start(self._configuration, self._duties.child, main, self._inbox)
+        except OSError as fault:  # no more processes or descriptors: may pass
+            self._log.info(f"Unable to start the VRRP child process: {fault}. Trying again")
+            self._respawn_at = time.monotonic() + START_AGAIN_S
+            return
         self._child.channel.settimeout(SEND_LIMIT_S)
         self._log.info(f"Starting VRRP child process, pid={self._child.pid}")
 

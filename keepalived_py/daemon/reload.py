@@ -6,6 +6,7 @@ started with is refused with its mistakes in the log, and the running one stays.
 while processes run, the network namespace and the instance name, refuses it too.
 """
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from keepalived_py.config.load import Loaded
 from keepalived_py.diagnostics.render import render
 from keepalived_py.diagnostics.report import Diagnostic
 from keepalived_py.model.config import Configuration, Globals
+
+_KEPT = "New configuration refused, the running one is kept"
 
 Load = Callable[[], Loaded]
 
@@ -34,10 +37,13 @@ class Accepted:
 
 def read_again(load: Load, current: Globals) -> Accepted | Refused:
     """Load and judge the configuration that shall replace the one with `current`."""
-    loaded = load()
+    try:
+        loaded = load()
+    except Exception:  # a fault of ours while reading must not take the running daemon down
+        return Refused((*traceback.format_exc().splitlines(), _KEPT))
     lines = log_lines(loaded.diagnostics)
     if loaded.start_exit_code is not None:
-        return Refused((*lines, "New configuration refused, the running one is kept"))
+        return Refused((*lines, _KEPT))
     fixed = _what_must_stay(current, loaded.configuration.globals)
     if fixed is not None:
         return Refused((*lines, f"Cannot change {fixed} at a reload - please restart keepalived"))

@@ -9,7 +9,6 @@ import os
 import platform
 import resource
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from keepalived_py import __version__
@@ -22,6 +21,7 @@ from keepalived_py.daemon.signals import SignalInbox
 from keepalived_py.model.config import Globals
 
 NAME_AND_VERSION = f"Keepalived v2.2.7-compatible keepalived-py v{__version__}"
+EXIT_NO_CONFIGURATION = 6
 _CAP_NET_ADMIN = 12
 _CAP_NET_RAW = 13
 
@@ -71,9 +71,10 @@ def run(settings: RunSettings) -> int:
     try:
         loaded, namespace = _load(settings)
     except namespaces.NamespaceMissing as missing:
-        name = settings.namespace or "of the configuration"
-        log.info(f"{missing}\nUnable to set network namespace {name} - exiting")
+        log.info(f"{missing}\nUnable to set network namespace {missing.name} - exiting")
         return _stopped(log, 0)
+    if loaded.start_exit_code != EXIT_NO_CONFIGURATION:
+        log.info(f"Configuration file {settings.path}")
     idle = (*settings.without_effect, *loaded.without_effect)
     for line in (*log_lines(loaded.diagnostics), *effect_lines(idle)):
         log.info(line)
@@ -89,7 +90,6 @@ def _say_start(settings: RunSettings) -> None:
     log.info(f"Running on {system.system} {system.release} {system.version}")
     log.info("Command line: " + " ".join(f"'{word}'" for word in settings.command_line))
     log.detail(f"Opening file '{settings.path}'.")
-    log.info(f"Configuration file {settings.path}")
 
 
 def _load(settings: RunSettings) -> tuple[Loaded, str | None]:
@@ -130,7 +130,8 @@ def _start(settings: RunSettings, loaded: Loaded, namespace: str | None) -> int:
         code = _watch(settings, loaded, log if settings.foreground else log.without_console(), files)
     finally:
         pidfile.remove(files.parent)
-        _remove_directory(outside)
+        if outside is not None:
+            namespaces.leave_pid_directory(outside)
     return _stopped(log, code)
 
 
@@ -184,12 +185,6 @@ def _cpu_usage() -> str:
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
     user = f"user: {own.ru_utime:.6f}/{others.ru_utime:.6f}"
     return f"CPU usage (self/children) {user} system: {own.ru_stime:.6f}/{others.ru_stime:.6f}"
-
-
-def _remove_directory(path: str | None) -> None:
-    if path is not None:
-        with suppress(OSError):  # another daemon of this namespace may still have a file there
-            os.rmdir(path)
 
 
 def _stopped(log: Log, code: int) -> int:

@@ -88,9 +88,6 @@ class _Child:
         log.detail("Registering Kernel netlink command channel")
         await self._kernel.open()
         interfaces = await self._kernel.interfaces()
-        for facts in interfaces.values():
-            for one in facts.addresses:
-                log.detail(f"Assigned address {one.address} for interface {facts.name}")
         log.detail("Registering gratuitous ARP shared channel")
         runner = Runner(lambda event: self._shell.feed(event), umask=self._configuration.globals.umask)
         machine = Machine(self._kernel, runner, NeighbourSocket(), log, now)
@@ -119,8 +116,8 @@ class _Child:
         # The parent answers a reload; the signal itself, sent to a whole group, must not end us.
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         loop.add_signal_handler(signal.SIGUSR2, self._write_statistics)
-        for number, what in _NOT_YET.items():
-            loop.add_signal_handler(number, self._settings.log.info, f"{what} is not written yet")
+        for unwritten, what in _NOT_YET.items():
+            loop.add_signal_handler(unwritten, self._settings.log.info, f"{what} is not written yet")
 
     async def _follow_kernel(self) -> None:
         async for event in self._kernel.events():

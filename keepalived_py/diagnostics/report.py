@@ -43,6 +43,7 @@ class Diagnostic:
 
     `logged_only`: keepalived writes this to its log and not to the output of `-t`.
     `stops`: keepalived gives up at once here (exit 2).
+    `own`: our own help, without a counterpart in keepalived; its output style leaves it out.
     """
 
     code: str
@@ -55,3 +56,4 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     logged_only: bool = False
     stops: bool = False
+    own: bool = False

@@ -19,24 +19,23 @@ from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any, ClassVar
 
-from scapy.fields import (
+from keepalived_py.base.names import Address
+from keepalived_py.model.config import AuthType
+from keepalived_py.model.packet import Advert, AdvertToSend
+from keepalived_py.wire.checksum import internet_checksum, is_valid
+from keepalived_py.wire.lean_scapy import (
     BitField,
     ByteField,
     ConditionalField,
     FieldLenField,
     FieldListField,
     IPField,
+    Packet,
     ShortField,
     StrFixedLenField,
     XByteField,
     XShortField,
 )
-from scapy.packet import Packet
-
-from keepalived_py.base.names import Address
-from keepalived_py.model.config import AuthType
-from keepalived_py.model.packet import Advert, AdvertToSend
-from keepalived_py.wire.checksum import internet_checksum, is_valid
 
 PROTOCOL_VRRP = 112
 PROTOCOL_AH = 51

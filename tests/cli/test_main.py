@@ -61,7 +61,8 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path) -> None:
 
 def test_a_facility_by_name_counts_as_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "c.conf").write_text("")
-    assert keepalived_py("-t", "-S", "local3", "-f", str(tmp_path / "c.conf")).returncode == 5
+    done = keepalived_py("-t", "-S", "local3", "-f", str(tmp_path / "c.conf"))
+    assert (done.returncode, done.stderr) == (5, "invalid number 'local3'\n")
     assert keepalived_py("-t", "-S", "3", "-f", str(tmp_path / "c.conf")).returncode == 0
 
 

@@ -54,8 +54,7 @@ def test_the_value_of_the_check_option_is_only_ever_glued(
         (["--conf"], ["Unknown option --conf"]),
         (["--vrrp=3"], ["Unknown option --vrrp=3"]),
         (["-g"], ["-g requires configure option --enable-log-file"]),
-        (["--bogus", "-Z", "-f"], ["Unknown option --bogus", "Unknown option -Z"]
-         + ["Missing parameter for option -f"]),
+        (["--bogus", "-Z", "-f"], ["Unknown option --bogus", "Unknown option -Z", "Missing parameter for option -f"]),
         (["--diagnostics=loud"], ["Invalid --diagnostics option loud: keepalived, full or json"]),
     ],
 )
@@ -80,11 +79,17 @@ def test_everything_after_two_dashes_is_no_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "facility", "odd"), [("3", 19, False), ("local3", 19, True), ("user", 1, True), ("daemon", 3, True)]
+    ("text", "facility", "complaint"),
+    [
+        ("3", 19, ""),
+        ("local3", 19, "invalid number 'local3'"),
+        ("user", 1, "invalid number 'user'"),
+        ("9", 3, "number '9' outside range [0, 7]"),
+    ],
 )
-def test_log_facilities(text: str, facility: int, odd: bool) -> None:
+def test_log_facilities(text: str, facility: int, complaint: str) -> None:
     options = parse(["-S", text]).options
-    assert (options.facility, options.facility_is_odd) == (facility, odd)
+    assert (options.facility, options.facility_complaint) == (facility, complaint)
 
 
 def test_a_bad_facility_or_mask_is_reported_and_the_program_goes_on() -> None:

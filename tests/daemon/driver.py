@@ -1,7 +1,7 @@
 """A daemon of which everything is real but the VRRP process and the configuration file's language.
 
 Run as a program by the tests: `driver.py DIRECTORY [-b] [OPTION...]`.  The file
-DIRECTORY/configuration holds words: `instances`, `broken`, `instance=NAME`,
+DIRECTORY/configuration holds words: `instances`, `broken`, `crash`, `instance=NAME`,
 `priority=N`.  The stand-in for the VRRP process logs what it is told; the file
 DIRECTORY/behaviour tells it to end at once with an exit code, or to be deaf.
 """
@@ -30,6 +30,8 @@ def load(path: str) -> Loaded:
         words = Path(path).read_text().split()
     except OSError:
         return Loaded(Configuration(), (Diagnostic("missing", f"Config files missing '{path}'."),), (), 0, 6)
+    if "crash" in words:
+        raise RuntimeError("a mistake in the reader")
     named = dict(word.split("=") for word in words if "=" in word)
     name, interface = InstanceName("VI_1"), InterfaceName("lo")
     instance = Instance(name, interface, 5, base_priority=int(named.get("priority", "100")))
@@ -56,8 +58,9 @@ def child_main(directory: Path) -> ChildMain:
         settings.log.info(f"priority {configuration.instances[0].base_priority}")
         channels.send(channel, channels.Kind.READY)
         inbox = channels.Inbox()
-        while stop_reader not in (readable := select.select([channel, stop_reader], [], [], 20)[0]):
-            if channel in readable:
+        told = channel.fileno()
+        while stop_reader not in (readable := select.select([told, stop_reader], [], [], 20)[0]):
+            if told in readable:
                 for message in inbox.feed(channel.recv(65536)):
                     if message.configuration is not None:
                         settings.log.info(f"told: {len(message.configuration.instances)} instances")

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import GroupName, InstanceName, InterfaceName, ScriptName
-from keepalived_py.daemon.channel import ChannelBroken, Inbox, Kind, Message, decode, encode, pair, receive, send
+from keepalived_py.daemon.channel import (
+    ChannelBroken,
+    Inbox,
+    Kind,
+    Message,
+    decode,
+    encode,
+    pair,
+    receive,
+    send,
+)
 from keepalived_py.model.config import (
     AuthType,
     CheckScript,

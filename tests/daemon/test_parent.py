@@ -142,6 +142,7 @@ def test_reload_reaches_the_child(start: Start) -> None:
     ("text", "line"),
     [
         ("instances broken", "New configuration refused, the running one is kept"),
+        ("crash", "New configuration refused, the running one is kept"),
         ("instances instance=b", "Cannot change instance name at a reload - please restart keepalived"),
     ],
 )

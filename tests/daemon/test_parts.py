@@ -2,11 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from keepalived_py.daemon import pidfile
+from keepalived_py.daemon import namespaces, pidfile
 from keepalived_py.daemon.children import Backoff, describe_end
 from keepalived_py.daemon.start import missing_permission
 from keepalived_py.model.config import Globals
@@ -84,3 +86,37 @@ def test_missing_permissions_are_named(tmp_path: Path) -> None:
     assert missing_permission(str(tmp_path / "s")) == "keepalived-py must run as root (CAP_NET_RAW missing)"
     (tmp_path / "s").write_text("CapEff:\t0000000000003000\n")
     assert missing_permission(str(tmp_path / "s")) is None
+
+
+NAMESPACE_STEPS = """
+import os, sys
+from keepalived_py.daemon import namespaces
+name = sys.argv[1]
+before = os.readlink("/proc/self/ns/net")
+namespaces.enter(name)
+assert os.readlink("/proc/self/ns/net") != before
+outside = namespaces.private_pid_directory(name)
+open(f"{namespaces.PID_DIRECTORY}/mark", "w").close()
+seen = os.path.exists(f"/proc/{os.getppid()}/root{outside}/mark")
+os.unlink(f"{namespaces.PID_DIRECTORY}/mark")
+namespaces.leave_pid_directory(outside)
+print(seen, os.path.exists(f"/proc/{os.getppid()}/root{outside}"))
+"""
+
+
+@pytest.mark.netns
+def test_a_namespace_has_its_own_pid_directory() -> None:
+    name = f"kpy-parts-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True, timeout=10)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", NAMESPACE_STEPS, name], capture_output=True, text=True, timeout=20, check=False
+        )
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True, timeout=10)
+    assert (done.stdout, done.stderr) == ("True False\n", "")
+
+
+def test_an_unknown_namespace_is_named() -> None:
+    with pytest.raises(namespaces.NamespaceMissing, match="Failed to open /run/netns/no-such"):
+        namespaces.enter("no-such")

@@ -171,7 +171,7 @@ def test_port_leaving_its_bridge_is_no_lost_link(ip: Ip) -> None:
             ip("link add br0 type bridge")
             ip("link set v0 master br0")
             ip("link set v0 nomaster")
-            ip("link add last type dummy")
+            ip("link add last type bridge")
             await listener.until(lambda e: isinstance(e, LinkChanged) and e.facts.name == "last")
             gone = [e for e in listener.heard if isinstance(e, LinkChanged) and e.facts.index == 0]
             assert gone == []

@@ -101,7 +101,7 @@ def test_inheritance(tmp_path: Path) -> None:
     result.touch()
     result.chmod(0o666)
     text = (
-        f"exec >> {result}; pwd; umask; env | sort; grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn):' /proc/$$/status;"
+        f"exec >> {result}; pwd; umask; env | sort; grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn):' /proc/self/status;"
         f"readlink /proc/$$/fd/0 /proc/$$/fd/2; ls /proc/$$/fd | wc -l; ps -o pgid= -p $$; echo $$; touch {tmp_path}/new"
     )
     assert check_of(shell(text, NOBODY, NOBODY)) == [ScriptFinished(NAME)]

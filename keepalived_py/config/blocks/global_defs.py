@@ -5,6 +5,7 @@ Source: keepalived.conf(5) GLOBAL CONFIGURATION; texts and ranges of 2.2.7.
 
 from ipaddress import IPv4Address, IPv6Address
 
+from keepalived_py.base.clock import Micros
 from keepalived_py.config import script_security
 from keepalived_py.config.blocks import known, values
 from keepalived_py.config.blocks.values import TIMER_SECONDS, UNSIGNED, bad_number, integer, second
@@ -147,7 +148,9 @@ def _email_from(run: Run, target: WrittenGlobals, at: Directive) -> None:
         run.error("emailfrom missing - ignoring", at)
 
 
-def _garp(name: str, attribute: str, high: int, message: str, scale: int, help: str) -> Keyword[WrittenGlobals]:
+def _garp(
+    name: str, attribute: str, high: int, message: str, scale: int, help: str
+) -> Keyword[WrittenGlobals]:
     inner: Keyword[WrittenGarp] = values.number(
         name, attribute, 0, high, message, scale=scale, zero=_GARP_ZERO.get(name, ""), help=help
     )
@@ -166,8 +169,8 @@ def _min_garp(run: Run, target: WrittenGlobals, at: Directive) -> None:
     elif values.BOOLEANS[word]:
         garp = target.garp
         garp.repeat = 1 if garp.repeat is None else garp.repeat
-        garp.delay_us = values.Micros(0) if garp.delay_us is None else garp.delay_us
-        garp.refresh_us = values.Micros(0) if garp.refresh_us is None else garp.refresh_us
+        garp.delay_us = Micros(0) if garp.delay_us is None else garp.delay_us
+        garp.refresh_us = Micros(0) if garp.refresh_us is None else garp.refresh_us
         garp.refresh_repeat = 1 if garp.refresh_repeat is None else garp.refresh_repeat
 
 
@@ -231,7 +234,9 @@ _EMAILS: Block[WrittenGlobals] = Block("global_defs/notification_email", entry=_
 GLOBAL_DEFS: Block[WrittenGlobals] = block(
     "global_defs",
     [
-        values.text("router_id", "router_id", missing="routerid name missing - ignoring", help="our name in mails"),
+        values.text(
+            "router_id", "router_id", missing="routerid name missing - ignoring", help="our name in mails"
+        ),
         values.custom("vrrp_version", _version, "2|3", default="2", help="default protocol version"),
         values.custom("vrrp_mcast_group4", _multicast_group, "<IPV4>", help="destination of IPv4 adverts"),
         values.custom("vrrp_mcast_group6", _multicast_group6, "<IPV6>", help="destination of IPv6 adverts"),
@@ -256,7 +261,10 @@ GLOBAL_DEFS: Block[WrittenGlobals] = block(
             help="check the addresses of an advert only when the master changes",
         ),
         values.switch(
-            "vrrp_strict", "strict", "Invalid value '{word}' for vrrp_strict specified", help="follow the RFC strictly"
+            "vrrp_strict",
+            "strict",
+            "Invalid value '{word}' for vrrp_strict specified",
+            help="follow the RFC strictly",
         ),
         values.number(
             "vrrp_down_timer_adverts",
@@ -277,12 +285,18 @@ GLOBAL_DEFS: Block[WrittenGlobals] = block(
             help="wait before VRRP starts",
         ),
         values.flag("log_unknown_vrids", "log_unknown_vrids", help="log adverts of VRIDs that are not ours"),
-        values.flag("enable_script_security", "script_security", help="refuse scripts that others may change"),
+        values.flag(
+            "enable_script_security", "script_security", help="refuse scripts that others may change"
+        ),
         values.custom("script_user", _script_user, "<USER> [<GROUP>]", help="default user of scripts"),
         values.custom("dynamic_interfaces", _dynamic_interfaces, "[allow_if_changes]", required=False),
         values.custom("umask", _umask, "<NUM>|<BIT>[|<BIT>...]", help="file mode creation mask"),
-        values.custom("vrrp_priority", _nice, "<INT -20..19>", required=False, help="nice value of the VRRP process"),
-        values.custom("vrrp_rt_priority", _rt_priority, "<INT 1..99>", required=False, help="real-time priority"),
+        values.custom(
+            "vrrp_priority", _nice, "<INT -20..19>", required=False, help="nice value of the VRRP process"
+        ),
+        values.custom(
+            "vrrp_rt_priority", _rt_priority, "<INT 1..99>", required=False, help="real-time priority"
+        ),
         values.flag("vrrp_no_swap", "no_swap", help="keep the VRRP process in memory"),
         Keyword("notification_email", block=_EMAILS, close=_emails_end, help="recipients of alert mails"),
         values.custom("notification_email_from", _email_from, "<EMAIL>", required=False),
@@ -302,7 +316,9 @@ def _child_wait(run: Run, target: WrittenGlobals, at: Directive) -> None:
 
 TOP_LEVEL: list[Keyword[WrittenGlobals]] = [
     values.flag("use_pid_dir", "use_pid_dir", help="keep pid files in a directory of our own"),
-    values.text("instance", "instance", missing="instance name missing - ignoring", help="name of this daemon"),
+    values.text(
+        "instance", "instance", missing="instance name missing - ignoring", help="name of this daemon"
+    ),
     values.text("net_namespace", "net_namespace", missing="net_namespace name missing - ignoring"),
     values.custom("child_wait_time", _child_wait, "<INT 0..4294967295>", default="5"),
 ]

@@ -158,7 +158,9 @@ def _require(run: Run, at: Directive, value: int | None) -> None:
 def _choice_checker(choices: frozenset[str]) -> Callable[[Run, Directive], None]:
     def check(run: Run, at: Directive) -> None:
         if at.words[1] not in choices:
-            run.error(f"Invalid {at.keyword} parameter {at.words[1]}", at, expected=", ".join(sorted(choices)))
+            run.error(
+                f"Invalid {at.keyword} parameter {at.words[1]}", at, expected=", ".join(sorted(choices))
+            )
 
     return check
 

@@ -6,7 +6,7 @@ user and group.  Hence `notify /x.sh a` means user a, and arguments need quotes.
 """
 
 from keepalived_py.config import script_security
-from keepalived_py.config.blocks.commands import split_arguments, split_line
+from keepalived_py.config.blocks.commands import read_command_line
 from keepalived_py.config.blocks.values import BOOLEANS
 from keepalived_py.config.blocks.written import Written, WrittenCommand, WrittenGroup, WrittenInstance
 from keepalived_py.config.document import Directive
@@ -28,14 +28,11 @@ GROUP_KEYWORDS = ("notify_master", "notify_backup", "notify_fault", "notify_stop
 
 def read_command(run: Run, written: Written, at: Directive) -> WrittenCommand | None:
     """The command of a notify line with its user; None if it cannot be used."""
-    words = split_line(run, at)
-    if words is None or len(words) < 2:
-        return None
-    argv = split_arguments(run, at, words[1])
+    argv, rest = read_command_line(run, at)
     if not argv:
         return None
-    if len(words) > 2:
-        user = script_security.find_user(run, at, words[2:4])
+    if rest:
+        user = script_security.find_user(run, at, rest[:2])
         if user is None:
             run.log(f"Invalid user/group for {at.keyword} script {argv[0]} - ignoring", at)
     else:
@@ -48,8 +45,8 @@ def read_command(run: Run, written: Written, at: Directive) -> WrittenCommand | 
 def _read(written: Written, at: Directive, run: Run, target: Holder, prefix: str) -> None:
     attribute = ATTRIBUTES[at.keyword]
     if getattr(target.notifies, attribute) is not None:
-        words = split_line(run, at) or [""]
-        run.error(f"{prefix}{at.keyword} script already specified - ignoring {words[-1]}", at)
+        argv, _ = read_command_line(run, at)
+        run.error(f"{prefix}{at.keyword} script already specified - ignoring {' '.join(argv)}", at)
         return
     setattr(target.notifies, attribute, read_command(run, written, at))
 
@@ -85,7 +82,9 @@ def group_keywords(written: Written) -> list[Keyword[WrittenGroup]]:
 
     alert: Keyword[WrittenGroup] = _smtp_alert("Invalid vrrp_group smtp_alert parameter {word}")
     return [
-        Keyword(name, read, "<CMD> [<USER> [[:]<GROUP>]]", help="script run on this change of role", required=True)
+        Keyword(
+            name, read, "<CMD> [<USER> [[:]<GROUP>]]", help="script run on this change of role", required=True
+        )
         for name in GROUP_KEYWORDS
     ] + [alert]
 

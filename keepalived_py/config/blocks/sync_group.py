@@ -33,7 +33,11 @@ def keyword(written: Written, defined: dict[str, set[str]]) -> Keyword[Written]:
         "vrrp_sync_group",
         [
             Keyword(
-                "group", arguments="{ <INSTANCE> ... }", block=members, open=_group_opened, close=_group_closed
+                "group",
+                arguments="{ <INSTANCE> ... }",
+                block=members,
+                open=_group_opened,
+                close=_group_closed,
             ),
             values.flag("sync_group_tracking_weight", "tracking_weight", help="weights of members count"),
             values.custom("global_tracking", tracking.deprecated_global_tracking, required=False),

@@ -28,7 +28,8 @@ def _weight(
     weight = values.integer(run, at, words[2], -254, 254)
     if weight is None:
         run.error(
-            f"({target.name}) weight {words[2]} for {name} must be between [-253..253] inclusive. Ignoring...", at
+            f"({target.name}) weight {words[2]} for {name} must be between [-253..253] inclusive. Ignoring...",
+            at,
         )
         return None, None
     if abs(weight) > MAX_WEIGHT:
@@ -70,7 +71,9 @@ def script_keyword(written: Written) -> Keyword[Any]:
         name = at.words[0]
         script = written.scripts.get(name)
         if script is None or script.removed:
-            run.error(f"({target.name}) track script {name} not found, ignoring...", at, code="unknown-script")
+            run.error(
+                f"({target.name}) track script {name} not found, ignoring...", at, code="unknown-script"
+            )
             return
         if any(track.name == name for track in target.track_scripts):
             run.error(f"({target.name}) duplicate track_script {name} - ignoring", at, code="duplicate")
@@ -84,7 +87,9 @@ def script_keyword(written: Written) -> Keyword[Any]:
     return Keyword("track_script", arguments="{ <NAME> [weight <INT> [reverse|noreverse]] ... }", block=block)
 
 
-def undefined_keyword(keyword: str, kind: str, top: tuple[str, ...], defined: dict[str, set[str]]) -> Keyword[Any]:
+def undefined_keyword(
+    keyword: str, kind: str, top: tuple[str, ...], defined: dict[str, set[str]]
+) -> Keyword[Any]:
     """`track_file`, `track_process`, `track_bfd`: checked for existence; not watched yet."""
 
     def entry(run: Run, target: Holder, at: Directive) -> None:

@@ -105,7 +105,8 @@ def missing_interface(run: Run, written: Written, at: Directive, name: str, what
     """Report an interface that is not there; with dynamic_interfaces it may come later."""
     if written.globals.dynamic_interfaces:
         run.log(
-            f"Configuration specifies interface {name} which doesn't currently exist - will use if created", at
+            f"Configuration specifies interface {name} which doesn't currently exist - will use if created",
+            at,
         )
         return
     run.error(f"WARNING - interface {name} for {what} doesn't exist", at, code="unknown-interface")

@@ -62,7 +62,10 @@ def _source(run: Run, target: WrittenInstance, at: Directive) -> None:
     word = at.words[1]
     found = values.connection_address(word)
     if found is None:
-        run.error(f"Configuration error: VRRP instance[{target.name}] malformed src address[{word}]. Skipping...", at)
+        run.error(
+            f"Configuration error: VRRP instance[{target.name}] malformed src address[{word}]. Skipping...",
+            at,
+        )
     elif target.family is not None and found.version != target.family:
         run.error(
             f"Configuration error: VRRP instance[{target.name}] and src address[{word}] MUST be of the same "
@@ -176,7 +179,9 @@ def _deprecated(run: Run, target: WrittenInstance, at: Directive) -> None:
         )
     else:
         run.error(
-            f"({name}) Specifying lvs_sync_daemon_interface against a vrrp is deprecated.", at, code="deprecated"
+            f"({name}) Specifying lvs_sync_daemon_interface against a vrrp is deprecated.",
+            at,
+            code="deprecated",
         )
         run.error("      Please use global lvs_sync_daemon", at, code="deprecated")
     run.no_effect("vrrp_instance", at)
@@ -209,8 +214,20 @@ def _garp(
 
 
 _GARP = [
-    _garp("garp_master_delay", "delay_us", TIMER_SECONDS, "garp_master_delay '{word}' invalid - ignoring", 1_000_000),
-    _garp("garp_master_refresh", "refresh_us", UNSIGNED, "Invalid garp_master_refresh '{word}' - ignoring", 1_000_000),
+    _garp(
+        "garp_master_delay",
+        "delay_us",
+        TIMER_SECONDS,
+        "garp_master_delay '{word}' invalid - ignoring",
+        1_000_000,
+    ),
+    _garp(
+        "garp_master_refresh",
+        "refresh_us",
+        UNSIGNED,
+        "Invalid garp_master_refresh '{word}' - ignoring",
+        1_000_000,
+    ),
     _garp(
         "garp_master_repeat",
         "repeat",
@@ -232,7 +249,12 @@ _GARP = [
         "garp_lower_prio_delay '{word}' invalid - ignoring",
         1_000_000,
     ),
-    _garp("garp_lower_prio_repeat", "lower_priority_repeat", 2**31 - 1, "Invalid garp_lower_prio_repeat '{word}'"),
+    _garp(
+        "garp_lower_prio_repeat",
+        "lower_priority_repeat",
+        2**31 - 1,
+        "Invalid garp_lower_prio_repeat '{word}'",
+    ),
 ]
 
 _PLAIN: list[Keyword[WrittenInstance]] = [
@@ -254,7 +276,9 @@ _PLAIN: list[Keyword[WrittenInstance]] = [
         default="100",
         help="who becomes MASTER: the highest; 255 owns the addresses",
     ),
-    values.custom("advert_int", _advert_interval, "<DEC 0.01..255>", default="1", help="seconds between adverts"),
+    values.custom(
+        "advert_int", _advert_interval, "<DEC 0.01..255>", default="1", help="seconds between adverts"
+    ),
     values.custom("version", _version, "2|3", help="VRRP version"),
     values.custom("mcast_src_ip", _source, "<IPADDR>", help="source address of adverts"),
     values.custom("unicast_src_ip", _source, "<IPADDR>", help="source address of adverts"),
@@ -282,7 +306,9 @@ _PLAIN: list[Keyword[WrittenInstance]] = [
     values.switch("strict_mode", "strict", "({name}) invalid strict_mode {word} specified"),
     values.custom("skip_check_adv_addr", _skip_check, "[on|off]", required=False),
     values.switch(
-        "lower_prio_no_advert", "lower_priority_no_advert", "({name}) invalid lower_prio_no_advert {word} specified"
+        "lower_prio_no_advert",
+        "lower_priority_no_advert",
+        "({name}) invalid lower_prio_no_advert {word} specified",
     ),
     values.switch(
         "higher_prio_send_advert",

@@ -1,8 +1,9 @@
 """`vrrp_script`: a command whose exit status an instance may track."""
 
+from keepalived_py.base.clock import Micros
 from keepalived_py.config import script_security
 from keepalived_py.config.blocks import known, values
-from keepalived_py.config.blocks.commands import split_arguments, split_line
+from keepalived_py.config.blocks.commands import read_command_line
 from keepalived_py.config.blocks.values import TIMER_SECONDS, integer
 from keepalived_py.config.blocks.written import Written, WrittenScript
 from keepalived_py.config.document import Directive
@@ -13,9 +14,7 @@ MICROSECONDS = 1_000_000
 
 
 def _script(run: Run, target: WrittenScript, at: Directive) -> None:
-    words = split_line(run, at)
-    if words is not None and len(words) > 1:
-        target.argv = split_arguments(run, at, words[1]) or ()
+    target.argv, _ = read_command_line(run, at)
 
 
 def _interval(run: Run, target: WrittenScript, at: Directive) -> None:
@@ -27,7 +26,7 @@ def _interval(run: Run, target: WrittenScript, at: Directive) -> None:
         return
     if value == 0:
         run.error(f"{title} must be greater than 0, setting to 1", at)
-    target.interval_us = values.Micros(max(value, 1) * MICROSECONDS)
+    target.interval_us = Micros(max(value, 1) * MICROSECONDS)
 
 
 def _timeout(run: Run, target: WrittenScript, at: Directive) -> None:
@@ -38,7 +37,7 @@ def _timeout(run: Run, target: WrittenScript, at: Directive) -> None:
         return
     if value == 0:
         run.error(f"{title} must be greater than 0, setting to 1", at)
-    target.timeout_us = values.Micros(max(value, 1) * MICROSECONDS)
+    target.timeout_us = Micros(max(value, 1) * MICROSECONDS)
 
 
 def _weight(run: Run, target: WrittenScript, at: Directive) -> None:
@@ -68,8 +67,12 @@ def _user(run: Run, target: WrittenScript, at: Directive) -> None:
 SCRIPT: Block[WrittenScript] = block(
     "vrrp_script",
     [
-        values.custom("script", _script, "<CMD>", required=False, help="the command, quoted if it has arguments"),
-        values.custom("interval", _interval, "<INT 0..4294>", default="1", help="seconds from start to start"),
+        values.custom(
+            "script", _script, "<CMD>", required=False, help="the command, quoted if it has arguments"
+        ),
+        values.custom(
+            "interval", _interval, "<INT 0..4294>", default="1", help="seconds from start to start"
+        ),
         values.custom("timeout", _timeout, "<INT 0..4294>", help="seconds after which it has failed"),
         values.custom("weight", _weight, "<INT -253..253> [reverse]", default="0", help="change of priority"),
         values.number(

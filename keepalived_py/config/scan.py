@@ -1,0 +1,198 @@
+"""Logical lines to the grammar's tokens.
+
+A line is cut before and after each brace outside double quotes, so a name and
+its `{` may stand on different lines.  The parser's price is per token, so the
+scanner hands over as few as possible: a run of statements is one token, and an
+innermost block (one without blocks inside) is folded into the run it stands in.
+
+Where a `}` was forgotten, only the keyword that follows can tell: a word that
+keepalived knows at top level alone, opening a block inside a block, means that
+the blocks open there were never closed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from keepalived_py.config.document import Directive, Source
+from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
+
+Line = tuple[str, Source, int]
+Piece = list[Directive] | Directive | None
+
+# Block keywords that keepalived accepts at top level and nowhere else.
+TOP_ONLY = frozenset(
+    {
+        "bfd_instance",
+        "global_defs",
+        "static_ipaddress",
+        "static_routes",
+        "static_rules",
+        "virtual_server",
+        "virtual_server_group",
+        "vrrp_instance",
+        "vrrp_script",
+        "vrrp_sync_group",
+        "vrrp_track_process",
+    }
+)
+
+_PIECES = re.compile(r'[{}]|(?:[^{}"]|"[^"]*"|"[^"]*$)+')
+_WORDS = re.compile(r'"([^"]*)"|([^\s"]+)', re.ASCII)
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """Words of an ordinary line: blanks part them, `"..."` is a word of its own without its quotes.
+
+    From a quote without a partner on, the text is dropped (keepalived does so).
+    """
+    if '"' not in text and text.isascii():  # str.split would part at a no-break space
+        return tuple(text.split())
+    if text.count('"') % 2:
+        text = text[: text.rindex('"')]
+    return tuple(quoted if plain == "" else plain for quoted, plain in _WORDS.findall(text))
+
+
+@dataclass(slots=True)
+class Scanner:
+    """The state of one scan: the run being gathered and the blocks that are open."""
+
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    missing: int = 0
+    _run: list[Directive] = field(default_factory=list)
+    _leaf: Directive | None = None
+    _open: list[Directive] = field(default_factory=list)
+    _memo: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def tokens(self, lines: Iterable[Line]) -> Iterator[tuple[str, Piece]]:
+        """The tokens of `lines`, each with its directives; the last ones close what is still open."""
+        memo = self._memo
+        add = self._run.append
+        for text, source, line in lines:
+            words = memo.get(text)
+            if words is not None:
+                add(Directive(words, text, source, None, False, line))
+            elif "{" not in text and "}" not in text and '"' not in text:
+                words = memo[text] = split_words(text)
+                add(Directive(words, text, source, None, False, line))
+            else:
+                yield from self._cut(text, source, line)
+                add = (self._run if self._leaf is None else self._body(self._leaf)).append
+        while self._leaf is not None or self._open:
+            yield from self._close_missing()
+        yield from self._flush()
+        self._sum_up()
+
+    def _cut(self, text: str, source: Source, line: int) -> Iterator[tuple[str, Piece]]:
+        if text.count('"') % 2:
+            self._unmatched(text, source, line)
+        for match in _PIECES.finditer(text):
+            piece = match.group().strip(" \t\r\f\v\n")
+            if piece == "{":
+                yield from self._opened(source, line, match.start())
+            elif piece == "}":
+                yield from self._closed(source, line, match.start())
+            elif piece:
+                directive = Directive(split_words(piece), piece, source, None, False, line, match.start())
+                (self._run if self._leaf is None else self._body(self._leaf)).append(directive)
+
+    def _opened(self, source: Source, line: int, offset: int) -> Iterator[tuple[str, Piece]]:
+        """A `{`: the statement before it becomes the header of a block."""
+        statements = self._run if self._leaf is None else self._body(self._leaf)
+        if statements and statements[-1].body is None and statements[-1].keyword != "}":
+            header = statements.pop()
+        else:
+            header = Directive((), "{", source, None, False, line, offset)
+        if header.keyword in TOP_ONLY:
+            while self._leaf is not None or self._open:
+                yield from self._close_missing()
+        if self._leaf is not None:
+            yield from self._flush_leaf(self._leaf)
+        header.body = []
+        self._leaf = header
+
+    def _flush_leaf(self, leaf: Directive) -> Iterator[tuple[str, Piece]]:
+        """The innermost block gets a block of its own: it is a leaf no more."""
+        inner = self._body(leaf)
+        yield from self._flush()
+        yield ("OPEN" if leaf.words else "LB"), leaf
+        self._open.append(leaf)
+        self._run.extend(inner)
+        leaf.body = []
+        self._leaf = None
+
+    def _closed(self, source: Source, line: int, offset: int) -> Iterator[tuple[str, Piece]]:
+        if self._leaf is not None:
+            self._leaf.closed_at(source, line)
+            self._run.append(self._leaf)
+            self._leaf = None
+        elif self._open:
+            self._open.pop().closed_at(source, line)
+            yield from self._flush()
+            yield "CLOSE", None
+        else:
+            stray = Directive(("}",), "}", source, None, False, line, offset)
+            self.diagnostics.append(
+                Diagnostic(
+                    "extra-brace",
+                    "Extra '}' found",
+                    origin=stray.line_origin,
+                    error_class=ErrorClass.UNEXPECTED_BRACE,
+                )
+            )
+            yield from self._flush()
+            yield "CLOSE", stray
+
+    def _close_missing(self) -> Iterator[tuple[str, Piece]]:
+        """A `}` that was forgotten: close the innermost block and say where it began."""
+        self.missing += 1
+        if self._leaf is not None:
+            self._forgotten(self._leaf)
+            self._run.append(self._leaf)
+            self._leaf = None
+        else:
+            self._forgotten(self._open.pop())
+            yield from self._flush()
+            yield "CLOSE", None
+
+    def _forgotten(self, header: Directive) -> None:
+        header.unclosed = True
+        name = f"block '{header.raw}'" if header.words else "this '{'"
+        self.diagnostics.append(
+            Diagnostic(
+                "block-not-closed",
+                f"{name} has no closing '}}'",
+                origin=header.line_origin,
+                error_class=None,
+                own=True,
+            )
+        )
+
+    def _sum_up(self) -> None:
+        if self.missing:
+            message = f"There are {self.missing} missing '}}'s or extra '{{'s"
+            self.diagnostics.append(
+                Diagnostic("missing-brace", message, error_class=ErrorClass.MISSING_BRACE)
+            )
+
+    def _unmatched(self, text: str, source: Source, line: int) -> None:
+        """keepalived speaks twice: when it removes comments and when it splits words."""
+        origin = source.origin(line, text[text.rindex('"') :])
+        for code, message in (
+            ("unterminated-quote", f"Unterminated quote '{text}'"),
+            ("unmatched-quote", f"Unmatched quote: '{text}'"),
+        ):
+            self.diagnostics.append(
+                Diagnostic(code, message, origin=origin, error_class=ErrorClass.UNMATCHED_QUOTE)
+            )
+
+    def _flush(self) -> Iterator[tuple[str, Piece]]:
+        if self._run:
+            run = self._run.copy()
+            self._run.clear()  # the same list goes on: the fast path holds its `append`
+            yield "RUN", run
+
+    @staticmethod
+    def _body(header: Directive) -> list[Directive]:
+        assert header.body is not None
+        return header.body
