@@ -82,7 +82,8 @@ def happen(made: "Bench", what: str) -> "Bench":
     match what:
         case "tick":
             due = core.next_deadline(made.node)
-            return made.until(max(made.now, due or 0) / 1e6).feed(ev.Tick())
+            made.last = ()
+            return made.until(max(made.now, due or 0) / 1e6)
         case "early tick":
             return made.feed(ev.Tick())
         case "better" | "worse" | "zero":
