@@ -132,9 +132,9 @@ def test_nodes_of_a_sample_belong_together(folder: str) -> None:
     """Same routers, same addresses and password on both nodes, different priorities."""
     pair = [read_sample(Path(folder, node)).configuration.instances for node in ("node1.conf", "node2.conf")]
     for one, two in zip(*pair, strict=True):
-        assert (one.virtual_router_id, one.addresses) == (two.virtual_router_id, two.addresses)
+        assert (one.vrid, one.addresses) == (two.vrid, two.addresses)
         assert (one.auth_data, one.destination) == (two.auth_data, two.destination)
-        assert one.priority != two.priority
+        assert one.base_priority != two.base_priority
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

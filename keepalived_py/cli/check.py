@@ -7,11 +7,15 @@ symbolic link); JSON goes to stdout, for programs.
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from keepalived_py.cli.options import Options
 from keepalived_py.config.load import Loaded
 from keepalived_py.daemon import namespaces
 from keepalived_py.diagnostics.render import render
+
+if TYPE_CHECKING:
+    from keepalived_py.config.host import Host
 
 EXIT_BAD_OPTION = 1
 EXIT_CONFIGURATION_ERROR = 5
@@ -61,11 +65,20 @@ def load_for(options: Options) -> Loaded | None:
 
 def load_once(options: Options, path: str) -> Loaded:
     """Read the configuration at `path` on this machine as it is now."""
-    from keepalived_py.config.host import RealHost
     from keepalived_py.config.load import load
 
     name = options.config_id or os.uname().nodename.partition(".")[0]
-    return load(path, config_id=name, host=RealHost(), all_config=options.all_config)
+    return load(path, config_id=name, host=_host(), all_config=options.all_config)
+
+
+def _host() -> "Host":
+    if namespaces.inside():
+        from keepalived_py.daemon.namespace_host import NamespaceHost
+
+        return NamespaceHost()
+    from keepalived_py.config.host import RealHost
+
+    return RealHost()
 
 
 def _open_report(path: str) -> int:

@@ -218,6 +218,8 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
             continue
         first = first if gathered else line
         content = strip_comment(physical)
+        if gathered and not content:
+            continue  # blank and comment lines inside a definition do not end it
         if content.endswith("\\") and (gathered or re.match(r"(?:[@~].*)?\$\w+=", start)):
             gathered.append(content[:-1])
         elif gathered:

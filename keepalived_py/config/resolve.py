@@ -129,14 +129,9 @@ def _works(instance: WrittenInstance, run: Run) -> bool:
     """Whether this program can run the instance; if not, say so plainly."""
     if not instance.unsupported:
         return True
-    run.diagnostics.append(
-        replace(
-            _note(
-                f"({instance.name}) {', '.join(instance.unsupported)} is not supported yet - instance not started"
-            ),
-            origin=instance.at.line_origin,
-        )
-    )
+    what = ", ".join(instance.unsupported)
+    note = _note(f"({instance.name}) {what} is not supported yet - instance not started")
+    run.diagnostics.append(replace(note, origin=instance.at.line_origin))
     return False
 
 

@@ -8,7 +8,7 @@ while processes run, the network namespace and the instance name, refuses it too
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keepalived_py.config.load import Loaded
 from keepalived_py.diagnostics.render import render
@@ -52,7 +52,8 @@ def read_again(load: Load, current: Globals) -> Accepted | Refused:
 
 def log_lines(diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:
     """Diagnostics as keepalived logs them, one line each."""
-    return tuple(render(diagnostics, "keepalived", False).splitlines())
+    said = [replace(each, logged_only=False) for each in diagnostics]  # -t leaves some to the log
+    return tuple(render(said, "keepalived").splitlines())
 
 
 def effect_lines(words: Sequence[str]) -> tuple[str, ...]:

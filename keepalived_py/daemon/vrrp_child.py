@@ -56,6 +56,13 @@ def _schedule(wanted: Globals, log: Log) -> None:
         log.info(f"Unable to set the scheduling of the VRRP process: {error}")
 
 
+def _own_umask() -> int:
+    """The umask of this process, which the parent chose; reading it means setting it."""
+    mask = os.umask(0o177)
+    os.umask(mask)
+    return mask
+
+
 async def _live(configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> int:
     child = _Child(configuration, settings, channel)
     try:
@@ -79,6 +86,7 @@ class _Child:
         self._collector = scheduling.Collector()
         self._stop = asyncio.Event()
         self._shell: VrrpShell
+        self._runner: Runner
         self._listening: asyncio.Task[None]
 
     async def start(self) -> None:
@@ -89,8 +97,8 @@ class _Child:
         await self._kernel.open()
         interfaces = await self._kernel.interfaces()
         log.detail("Registering gratuitous ARP shared channel")
-        runner = Runner(lambda event: self._shell.feed(event), umask=self._configuration.globals.umask)
-        machine = Machine(self._kernel, runner, NeighbourSocket(), log, now)
+        self._runner = Runner(lambda event: self._shell.feed(event), umask=_own_umask())
+        machine = Machine(self._kernel, self._runner, NeighbourSocket(), log, now)
         self._shell = VrrpShell(self._configuration, interfaces, machine)
         self._shell.after_advert = self._collect
         self._listen()
@@ -103,6 +111,7 @@ class _Child:
         await self._stop.wait()
         await self._shell.stop(release=not self._settings.keep_addresses)
         self._listening.cancel()
+        self._runner.close()
         await self._kernel.close()
         return 0
 

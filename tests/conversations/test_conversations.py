@@ -178,7 +178,7 @@ class Stage:
     def _feed(self, name: str, event: ev.Event) -> None:
         router = self.routers[name]
         if router.node is not None:
-            self._take(router, core.step(router.node, event, Micros(self.now)), "")
+            self._take(router, core.step(router.node, event, Micros(self.now)), type(event).__name__)
 
     def _take(self, router: Router, step: core.Step, what: str) -> None:
         router.node = step.node
@@ -187,7 +187,7 @@ class Stage:
             self._obey(router, effect)
 
     def _note(self, router: Router, lines: list[str], what: str) -> None:
-        if what or any(not line.startswith("advert") for line in lines) or len(lines) > 1:
+        if what != "Tick" or any(not line.startswith("advert") for line in lines):
             self.trace += [f"{self.now / SECOND:9.6f} {router.name} {line}" for line in lines]
 
     def _obey(self, router: Router, effect: fx.Effect) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keepalived_py.base.clock import Micros
 from keepalived_py.core import node as core
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
@@ -184,7 +185,7 @@ def quick_garp(bench: Make) -> object:
 
 
 def test_startup_delay(bench: Make) -> None:
-    made = bench(globals=Globals(startup_delay_us=3_000_000)).start()
+    made = bench(globals=Globals(startup_delay_us=Micros(3_000_000))).start()
     made.hear(200, 2.0)
     assert made.state.counters.advert_rcvd == 0
     assert made.until(6.6).role is BACKUP and made.until(6.7).role is MASTER
@@ -227,7 +228,7 @@ COMPLAINTS = [
 
 
 @pytest.mark.parametrize(("fields", "counter", "text"), COMPLAINTS)
-def test_receive_checks(bench: Make, fields: dict[str, object], counter: str, text: str) -> None:
+def test_receive_checks(bench: Make, fields: dict[str, Any], counter: str, text: str) -> None:
     made = bench().start()
     for at in (1.0, 2.0):
         made.hear(200, at, **fields)

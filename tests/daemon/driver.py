@@ -55,8 +55,8 @@ def child_main(directory: Path) -> ChildMain:
         stop_reader, stop_writer = os.pipe()
         signal.signal(signal.SIGTERM, lambda *_: os.write(stop_writer, b"x") and None)
         signal.signal(signal.SIGUSR1, lambda *_: settings.log.info("asked for data"))
-        settings.log.info(f"priority {configuration.instances[0].base_priority}")
         channels.send(channel, channels.Kind.READY)
+        settings.log.info(f"priority {configuration.instances[0].base_priority}")
         inbox = channels.Inbox()
         told = channel.fileno()
         while stop_reader not in (readable := select.select([told, stop_reader], [], [], 20)[0]):

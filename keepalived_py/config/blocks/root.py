@@ -4,7 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from keepalived_py.config.blocks import global_defs, known, sync_group, vrrp_instance, vrrp_script
+from keepalived_py.config.blocks import (
+    global_defs,
+    known,
+    sync_group,
+    virtual_ipaddress,
+    vrrp_instance,
+    vrrp_script,
+)
 from keepalived_py.config.blocks.written import Written, WrittenGlobals
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Block, Keyword, Run
@@ -31,6 +38,7 @@ def root(written: Written) -> Block[Written]:
         vrrp_script.keyword(written),
         vrrp_instance.keyword(written, defined),
         sync_group.keyword(written, defined),
+        virtual_ipaddress.static_keyword(written),
     ]
     keywords = {**table.keywords, **{keyword.name: keyword for keyword in blocks}}
     return Block("", keywords, fallback=_remembering(known.fallback("/"), defined))

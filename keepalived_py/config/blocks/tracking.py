@@ -27,10 +27,8 @@ def _weight(
         return None, None
     weight = values.integer(run, at, words[2], -254, 254)
     if weight is None:
-        run.error(
-            f"({target.name}) weight {words[2]} for {name} must be between [-253..253] inclusive. Ignoring...",
-            at,
-        )
+        limits = "must be between [-253..253] inclusive. Ignoring..."
+        run.error(f"({target.name}) weight {words[2]} for {name} {limits}", at)
         return None, None
     if abs(weight) > MAX_WEIGHT:
         run.error(f"({target.name}) weight for {name} cannot be +/-254. Setting to +/-253", at)

@@ -265,3 +265,18 @@ def keywords(written: Written) -> list[Keyword[WrittenInstance]]:
         Keyword("virtual_ipaddress", arguments="{ <entry> ... }", help="advertised addresses", block=first),
         Keyword("virtual_ipaddress_excluded", arguments="{ <entry> ... }", help="others", block=other),
     ]
+
+
+def static_keyword(written: Written) -> Keyword[Written]:
+    """`static_ipaddress { <entry> ... }`: read and checked; not put on an interface yet."""
+
+    def opened(run: Run, target: Written, at: Directive) -> Written:
+        run.no_effect("", at)
+        return target
+
+    def entry(run: Run, target: Written, at: Directive) -> None:
+        if "track_group" not in at.words:
+            read_address(run, written, at)
+
+    block: Block[Any] = Block("static_ipaddress", entry=entry)
+    return Keyword("static_ipaddress", arguments="{ <entry> ... }", block=block, open=opened)

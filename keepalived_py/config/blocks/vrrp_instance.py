@@ -149,10 +149,32 @@ def _ttl_limits(run: Run, target: WrittenInstance, at: Directive) -> None:
             limits[name] = value
     if limits["min_ttl"] > limits["max_ttl"]:
         run.error(
-            f"({target.name}) min_ttl {limits['min_ttl']} > max_ttl {limits['max_ttl']} - all packets will be "
-            "discarded",
+            f"({target.name}) min_ttl {limits['min_ttl']} > max_ttl {limits['max_ttl']}"
+            " - all packets will be discarded",
             at,
         )
+
+
+def _unicast_ttl(run: Run, target: WrittenInstance, at: Directive) -> None:
+    run.no_effect("vrrp_instance", at)
+    if integer(run, at, at.words[1], 0, 255) is None:
+        run.error(f"({target.name}): Invalid unicast_ttl {at.words[1]}", at)
+    else:
+        target.unicast_ttl_at = at
+
+
+def _old_checksum(run: Run, target: WrittenInstance, at: Directive) -> None:
+    run.no_effect("vrrp_instance", at)
+    word = values.second(at)
+    if word not in ("", "never"):
+        run.error(f"({target.name}) Unknown old_unicast_chksum mode {word} - ignoring", at)
+    else:
+        target.unicast_keyword = True
+
+
+def _closed(run: Run, target: WrittenInstance, at: Directive) -> None:
+    if target.unicast_ttl_at is not None and not target.unicast_peers:
+        run.error(f"({target.name}): Cannot use unicast_ttl without unicast peers - resetting", at)
 
 
 def _auth_type(run: Run, target: WrittenInstance, at: Directive) -> None:
@@ -320,6 +342,8 @@ _PLAIN: list[Keyword[WrittenInstance]] = [
     values.custom("use_vmac", partial(_not_supported, "use_vmac"), "[<IFNAME>] [<MAC>]", required=False),
     values.custom("use_ipvlan", partial(_not_supported, "use_ipvlan"), "[<IFNAME>] [<ADDR>]", required=False),
     values.custom("native_ipv6", partial(_not_supported, "IPv6"), required=False),
+    values.custom("unicast_ttl", _unicast_ttl, "<INT 0..255>", help="TTL of unicast adverts"),
+    values.custom("old_unicast_checksum", _old_checksum, "[never]", required=False),
     values.custom("linkbeat_use_polling", _deprecated, required=False),
     values.custom("lvs_sync_daemon_interface", _deprecated, "<IF>"),
     Keyword("authentication", block=AUTHENTICATION, help="VRRPv2 authentication"),
@@ -369,4 +393,10 @@ def keyword(written: Written, defined: dict[str, set[str]]) -> Keyword[Written]:
         instance = target.instances[name] = WrittenInstance(name, at)
         return instance
 
-    return Keyword("vrrp_instance", arguments="<NAME>", block=instance_block(written, defined), open=opened)
+    return Keyword(
+        "vrrp_instance",
+        arguments="<NAME>",
+        block=instance_block(written, defined),
+        open=opened,
+        close=_closed,
+    )

@@ -133,6 +133,7 @@ class WrittenInstance:
     lower_priority_no_advert: bool | None = None
     higher_priority_send_advert: bool | None = None
     unicast_keyword: bool = False
+    unicast_ttl_at: Directive | None = None
     unicast_peers: list[Address] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
 
