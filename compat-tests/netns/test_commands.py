@@ -73,7 +73,7 @@ def test_unchanged_reload_does_not_blink(lab: Lab, subject: str) -> None:
     assert max(gaps_s(lab, since)) <= 1.1
     assert len(lab.watches[1].events) == events and len(lab.capture.arps(1)) == arps
     assert {f.priority for f in lab.capture.adverts(1, since)} == {100}
-    assert not lab.capture.adverts(2)
+    assert not lab.capture.adverts(2, since)
     assert program.logged("Reloading")
 
 

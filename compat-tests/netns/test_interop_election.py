@@ -32,9 +32,10 @@ def first_advert(lab: Lab, node: int, since_ns: int) -> Frame:
 
 
 def start_both(lab: Lab, pair: Pair, first: Instance, second: Instance) -> None:
-    """Node 1 runs `first`, node 2 runs `second`."""
-    lab.start(2, pair[1], whole(second))
+    """Node 1 runs `first`, node 2 runs `second`; node 1 listens first, however long its start takes."""
     lab.start(1, pair[0], whole(first))
+    lab.wait_logged(1, "Entering BACKUP STATE (init)")
+    lab.start(2, pair[1], whole(second))
 
 
 def test_life_of_a_pair(lab: Lab, pair: Pair) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from keepalived_py.cli.options import Options
+from keepalived_py.cli.options import Options, Style
 from keepalived_py.config.load import Loaded
 from keepalived_py.daemon import namespaces
 from keepalived_py.diagnostics.render import render
@@ -86,7 +86,7 @@ def _open_report(path: str) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _report(loaded: Loaded, style: str, report_fd: int | None) -> None:
+def _report(loaded: Loaded, style: Style, report_fd: int | None) -> None:
     found = loaded.diagnostics
     if style == "keepalived":
         found = tuple(each for each in found if not each.logged_only)

@@ -14,6 +14,10 @@ Nothing here prints or exits: `parse` returns values.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import Literal
+
+Style = Literal["keepalived", "full", "json"]
+_STYLES: dict[str, Style] = {"keepalived": "keepalived", "full": "full", "json": "json"}
 
 DEFAULT_CONFIGURATION = "/etc/keepalived/keepalived.conf"
 
@@ -133,7 +137,7 @@ class Options:
     config_id: str | None = None
     ignore_sigint: bool = False
     test_file: str | None = None
-    diagnostics: str = "keepalived"
+    diagnostics: Style = "keepalived"
     signal_function: str = ""
     without_effect: tuple[str, ...] = ()
 
@@ -326,11 +330,12 @@ class _Reading:
             self.options = replace(self.options, umask=mask)
 
     def _diagnostics(self, text: str) -> None:
-        if text not in ("keepalived", "full", "json"):
+        style = _STYLES.get(text)
+        if style is None:
             self.errors.append(f"Invalid --diagnostics option {text}: keepalived, full or json")
             self.failed = True
         else:
-            self.options = replace(self.options, diagnostics=text)
+            self.options = replace(self.options, diagnostics=style)
 
 
 def parse(arguments: Sequence[str]) -> Parsed:

@@ -7,11 +7,11 @@ innermost block (one without blocks inside) is folded into the run it stands in.
 
 Where a `}` was forgotten, only the keyword that follows can tell: a word that
 keepalived knows at top level alone, opening a block inside a block, means that
-the blocks open there were never closed.
+the blocks open there were never closed (if `}` are lacking at all).
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from keepalived_py.config.document import Directive, Source
@@ -63,9 +63,12 @@ class Scanner:
     _leaf: Directive | None = None
     _open: list[Directive] = field(default_factory=list)
     _memo: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _lines: Sequence[Line] = ()
+    _excess: int | None = None
 
-    def tokens(self, lines: Iterable[Line]) -> Iterator[tuple[str, Piece]]:
+    def tokens(self, lines: Sequence[Line]) -> Iterator[tuple[str, Piece]]:
         """The tokens of `lines`, each with its directives; the last ones close what is still open."""
+        self._lines = lines
         memo = self._memo
         add = self._run.append
         for text, source, line in lines:
@@ -104,12 +107,20 @@ class Scanner:
         else:
             header = Directive((), "{", source, None, False, line, offset)
         if header.keyword in TOP_ONLY:
-            while self._leaf is not None or self._open:
+            while (self._leaf is not None or self._open) and self._lacks_closes():
                 yield from self._close_missing()
         if self._leaf is not None:
             yield from self._flush_leaf(self._leaf)
         header.body = []
         self._leaf = header
+
+    def _lacks_closes(self) -> bool:
+        """Whether the whole text has more `{` than `}`: balanced nesting is meant, however odd."""
+        if self._excess is None:
+            braces = [text for text, _, _ in self._lines if "{" in text or "}" in text]
+            pieces = [piece for text in braces for piece in _PIECES.findall(text)]
+            self._excess = pieces.count("{") - pieces.count("}")
+        return self._excess > self.missing
 
     def _flush_leaf(self, leaf: Directive) -> Iterator[tuple[str, Piece]]:
         """The innermost block gets a block of its own: it is a leaf no more."""

@@ -10,7 +10,7 @@ configuration is read and not with this module.
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def _parser() -> Callable[[Iterable[tuple[str, Piece]]], list[Directive]]:
     return run
 
 
-def parse(lines: Iterable[Line]) -> Document:
+def parse(lines: Sequence[Line]) -> Document:
     """Logical lines to a document; never raises for what stands in them."""
     scanner = Scanner()
     directives = _parser()(scanner.tokens(lines))

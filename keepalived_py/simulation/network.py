@@ -52,6 +52,7 @@ def arrivals(random: Random, faults: tuple[LinkFault, ...], pair: Pair, latency_
     """The delays after which copies of one packet arrive; empty if it is lost.
 
     `faults` are those in force now; `latency_us` is the most that a sound wire takes.
+    Copies may arrive in any order, and overtake other packets.
     """
     suffered = [fault for fault in faults if pair in fault.pairs]
     if any(fault.loss and random.random() < fault.loss for fault in suffered):

@@ -303,11 +303,17 @@ class Router:
         self._later(self._world.now + lasts, lambda: self._feed(finished))
 
     def _enqueue(self, lane: str, effect: Laned) -> None:
-        world = self._world
-        slowest = 400 if Trouble.SLOW_KERNEL in self.troubles else 3
-        begin = max(world.now, self._lanes.get(lane, 0))
-        self._lanes[lane] = begin + world.random.randint(1, slowest * MILLISECOND)
+        begin = max(self._world.now, self._lanes.get(lane, 0))
+        self._lanes[lane] = begin + self._world.random.randint(1, self._slowest_us(effect))
         self._later(self._lanes[lane], lambda: self._finish(effect))
+
+    def _slowest_us(self, effect: Laned) -> int:
+        # Sending a frame never waits; it is the kernel's answer to an address change that may.
+        if isinstance(effect, SendNeighbour):
+            return 50
+        if Trouble.SLOW_KERNEL in self.troubles and not isinstance(effect, RunNotify):
+            return 400 * MILLISECOND
+        return 3 * MILLISECOND
 
     def _finish(self, effect: Laned) -> None:
         outcome: Outcome = Done()

@@ -10,7 +10,7 @@ from keepalived_py.model.config import Instance
 from keepalived_py.model.effects import RoleChanged
 from keepalived_py.model.events import AdvertReceived
 from keepalived_py.model.packet import AdvertToSend
-from keepalived_py.simulation.faults import LinkFault, RouterName
+from keepalived_py.simulation.faults import LinkFault, Pair, RouterName
 from keepalived_py.simulation.machine import Machine
 from keepalived_py.simulation.network import arrivals, as_heard, spoil
 from keepalived_py.simulation.router import Router
@@ -35,6 +35,7 @@ class World:
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._number = 0
         self._link_faults: tuple[LinkFault, ...] = ()
+        self._last_arrival: dict[Pair, int] = {}
         self._schedule()
 
     def at(self, when: int, work: Callable[[], None]) -> None:
@@ -56,9 +57,16 @@ class World:
         event = AdvertReceived(INTERFACE, as_heard(advert))
         for name, router in self.routers.items():
             if name != sender:
-                delays = arrivals(self.random, self._link_faults, (sender, name), MAX_LATENCY_US)
-                for delay in delays:
-                    self.at(self.now + delay, partial(self._arrive, router, event))
+                pair = (sender, name)
+                for delay in arrivals(self.random, self._link_faults, pair, MAX_LATENCY_US):
+                    self.at(self._in_order(pair, self.now + delay), partial(self._arrive, router, event))
+
+    def _in_order(self, pair: Pair, arrives: int) -> int:
+        """A sound wire keeps the order of one sender's packets; a faulty one lets them overtake."""
+        if not any(pair in fault.pairs for fault in self._link_faults):
+            arrives = max(arrives, self._last_arrival.get(pair, 0))
+        self._last_arrival[pair] = arrives
+        return arrives
 
     def note(self, router: RouterName, mark: str, what: object) -> None:
         """A line of the trace: `<` an event, `>` an effect, `!` what the simulator did."""

@@ -15,6 +15,8 @@ import pytest
 
 DRIVER = Path(__file__).with_name("driver.py")
 LIMIT_S = 15.0
+# The driver is a program of its own and must find the package even where it is not installed.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 class Daemon:
@@ -25,7 +27,7 @@ class Daemon:
         command = [sys.executable, str(DRIVER), str(directory), "as-keepalived", *words]
         self.directory = directory
         self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+            command, stderr=subprocess.PIPE, text=True, env={**ENVIRONMENT, **(environment or {})}
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -259,7 +261,7 @@ def test_in_the_background_the_launcher_leaves_when_the_pid_file_is_there(tmp_pa
         syslog.bind(str(tmp_path / "syslog"))
         syslog.settimeout(LIMIT_S)
         command = [sys.executable, str(DRIVER), str(tmp_path), "-b"]
-        assert subprocess.run(command, timeout=LIMIT_S, check=False).returncode == 0
+        assert subprocess.run(command, timeout=LIMIT_S, check=False, env=ENVIRONMENT).returncode == 0
         pid = int((tmp_path / "parent.pid").read_text())
         try:
             lines = [syslog.recv(5000).decode() for _ in range(6)]

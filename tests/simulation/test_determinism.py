@@ -27,9 +27,11 @@ def test_a_plan_is_sound(seed: int) -> None:
     assert scenario == draw(seed)
     names = [plan.name for plan in scenario.routers]
     assert sorted(name for part in scenario.parts for name in part) == sorted(names)
-    for fault in (*scenario.link_faults, *scenario.router_faults):
-        assert fault.begin_us <= fault.end_us <= scenario.heal_us
-        assert fault.end_us <= scenario.chaos_us or fault.end_us == scenario.heal_us
+    spans = [(fault.begin_us, fault.end_us) for fault in scenario.link_faults]
+    spans += [(fault.begin_us, fault.end_us) for fault in scenario.router_faults]
+    for begin, end in spans:
+        assert begin <= end <= scenario.heal_us
+        assert end <= scenario.chaos_us or end == scenario.heal_us
 
 
 def test_every_line_of_a_trace_is_one_line() -> None:

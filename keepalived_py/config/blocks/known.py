@@ -10,7 +10,7 @@ block that does nothing yet is still found.
 import re
 from collections.abc import Callable
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from keepalived_py.config.blocks import values
@@ -43,7 +43,7 @@ class Unread:
 
 @cache
 def _table() -> dict[str, dict[str, tuple[str, str, str, str]]]:
-    text = resources.files(__package__).joinpath("known.tsv").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("known.tsv").read_text(encoding="utf-8")
     table: dict[str, dict[str, tuple[str, str, str, str]]] = {}
     for line in text.splitlines():
         block, name, kind, arguments, missing, message = (line.split("\t") + [""])[:6]
