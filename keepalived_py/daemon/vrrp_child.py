@@ -120,10 +120,10 @@ class _Child:
         self._listening = loop.create_task(self._follow_kernel())
         self._channel.setblocking(False)
         loop.add_reader(self._channel, self._on_channel)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        # The parent answers a reload; the signal itself, sent to a whole group, must not end us.
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        # A terminal sends these to the whole group; the parent decides what they mean.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, lambda: None)
         loop.add_signal_handler(signal.SIGUSR2, self._write_statistics)
         for unwritten, what in _NOT_YET.items():
             loop.add_signal_handler(unwritten, self._settings.log.info, f"{what} is not written yet")

@@ -46,6 +46,14 @@ class Lanes:
         self._queues[lane] = deque()
         self._workers[lane] = asyncio.get_running_loop().create_task(self._work(lane, effect, outcome))
 
+    def discard(self, lane: str, unwanted: Callable[[Effect], bool]) -> None:
+        """Forget what waits in `lane` and is `unwanted`; what has begun is finished."""
+        queue = self._queues.get(lane)
+        if queue:
+            kept = [effect for effect in queue if not unwanted(effect)]
+            queue.clear()
+            queue.extend(kept)
+
     @property
     def busy(self) -> bool:
         """Whether anything is being performed or waits for it."""

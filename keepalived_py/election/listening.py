@@ -67,6 +67,10 @@ class Listeners:
         assert isinstance(destination, IPv4Address)
         return entry[1].send(self._bytes(instance).packet(advert, number), destination)
 
+    def prepare(self, instance: InstanceName, advert: AdvertToSend) -> None:
+        """Build the bytes of the advert that `instance` would send now."""
+        self._bytes(instance).prepare(advert)
+
     def close(self) -> None:
         """Leave every group and close every socket."""
         for key in list(self._sockets):

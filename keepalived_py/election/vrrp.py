@@ -33,6 +33,9 @@ from keepalived_py.wire.vrrp import Undecodable, dissect
 
 EFFECT_LIMIT_S = 5.0
 SCRIPTS_AT_STOP_S = 1.0
+LOG_PATIENCE_S = 0.02
+# How long before a deadline its step is worked out; a takeover of 255 addresses takes about a millisecond.
+FORESIGHT = Micros(3_000)
 
 
 class LogPort(Protocol):
@@ -94,6 +97,9 @@ class VrrpShell:
         self._handling = False
         self._lines: deque[fx.WriteLog] = deque()
         self._wake: asyncio.TimerHandle | None = None
+        self._foreseen: tuple[core.Node, core.Step] | None = None
+        self._lines_due = 0.0
+        self._preparing = False
         self._armed: Micros | None = None
         self.after_advert: Callable[[], None] = lambda: None
         self.node: core.Node | None = None
@@ -146,10 +152,28 @@ class VrrpShell:
         else:
             self.feed(ev.AdvertReceived(interface, packet))
 
+    def _foresee(self, deadline: Micros) -> None:
+        """Work out the next deadline's step shortly before it is due.
+
+        The core is a pure function and a deadline is known: unless an event
+        comes in between, the step is the same a millisecond earlier.  What is
+        left to do at the deadline itself is to send.
+        """
+        assert self.node is not None
+        self._foreseen = (self.node, core.step(self.node, ev.Tick(), deadline))
+        self._wake = self._loop.call_at(as_seconds(deadline), self._on_deadline)
+
     def _on_deadline(self) -> None:
         self._wake = None
         self._armed = None
-        self.feed(ev.Tick())
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is None or foreseen[0] is not self.node:
+            self.feed(ev.Tick())
+            return
+        self._handling = True
+        self.node = foreseen[1].node
+        self._carry_out(foreseen[1].effects)
+        self._handle_waiting()
 
     def _handle_waiting(self) -> None:
         assert self.node is not None
@@ -171,8 +195,20 @@ class VrrpShell:
             self._wake.cancel()
             self._wake = None
         self._armed = deadline
-        if deadline is not None:
+        if deadline is None:
+            return
+        if deadline - self._machine.now() > 2 * FORESIGHT:
+            self._wake = self._loop.call_at(as_seconds(deadline - FORESIGHT), self._foresee, deadline)
+        else:
             self._wake = self._loop.call_at(as_seconds(deadline), self._on_deadline)
+
+    def _prepare_adverts(self) -> None:
+        """Build the adverts of all instances while there is time, not when they are due."""
+        self._preparing = False
+        assert self.node is not None
+        for name, state in self.node.instances.items():
+            if state.advert is not None:
+                self._listeners.prepare(name, state.advert)
 
     # -- effects --------------------------------------------------------------
 
@@ -185,9 +221,23 @@ class VrrpShell:
             elif isinstance(effect, fx.WriteLog):
                 self._write_later(effect)
             elif not isinstance(effect, fx.RoleChanged):
-                self._lanes.put(_lane(effect), effect)
+                self._put(effect)
+            self._expect_other_adverts(effect)
         if sent:
             self._loop.call_soon(self.after_advert)
+
+    def _put(self, effect: fx.Effect) -> None:
+        lane = _lane(effect)
+        if isinstance(effect, fx.DeleteAddress):
+            # As keepalived empties its queue: nothing is announced any more that is being given up.
+            self._lanes.discard(lane, lambda waiting: _announces(waiting, effect.address))
+        self._lanes.put(lane, effect)
+
+    def _expect_other_adverts(self, effect: fx.Effect) -> None:
+        """Whatever is logged or changes a role may change what an instance advertises."""
+        if not self._preparing and isinstance(effect, fx.RoleChanged | fx.WriteLog):
+            self._preparing = True
+            self._loop.call_soon(self._prepare_adverts)
 
     def _send_advert(self, effect: fx.SendAdvert) -> None:
         error = self._listeners.send(effect.instance, effect.advert)
@@ -196,8 +246,16 @@ class VrrpShell:
 
     def _write_later(self, line: fx.WriteLog) -> None:
         if not self._lines:
-            self._loop.call_soon(self._write_lines)
+            self._lines_due = self._loop.time() + LOG_PATIENCE_S
+            self._loop.call_soon(self._write_when_idle)
         self._lines.append(line)
+
+    def _write_when_idle(self) -> None:
+        """Addresses first: a dozen log lines take as long as putting an address on."""
+        if self._lanes.busy and self._loop.time() < self._lines_due:
+            self._loop.call_later(LOG_PATIENCE_S / 10, self._write_when_idle)
+        else:
+            self._write_lines()
 
     def _write_lines(self) -> None:
         log = self._machine.log
@@ -225,7 +283,8 @@ class VrrpShell:
         facts = self._interfaces.get(address.interface)
         if facts is None or not facts.index or len(facts.mac) != 6:
             return fx.Failed(errno.ENODEV)
-        assert isinstance(address.address, IPv4Address)
+        if not isinstance(address.address, IPv4Address):
+            return fx.Failed(errno.EAFNOSUPPORT)
         return _outcome(self._machine.neighbours.send(facts.index, gratuitous_arp(facts.mac, address.address)))
 
     def _report(self, effect: fx.Effect, outcome: fx.Outcome) -> None:
@@ -243,6 +302,10 @@ def _lane(effect: fx.Effect) -> str:
             return f"instance {effect.instance}"
         case _:
             raise AssertionError(f"{effect} does not go through a lane")
+
+
+def _announces(effect: fx.Effect, address: VirtualAddress) -> bool:
+    return isinstance(effect, fx.SendNeighbour) and effect.address == address
 
 
 def _outcome(error: int) -> fx.Outcome:

@@ -6,8 +6,12 @@ above 1023.  An epoll descriptor can itself be waited for, so `PreciseSelector`
 does both: select waits for the one epoll descriptor, epoll says which of any
 number of descriptors are ready.
 
-The kernel's timer slack (50 microseconds for ordinary processes) is set to
-its least; processes with real-time priority have none anyway.
+Two slacks of the kernel stand in the way.  The timer slack of a process (50
+microseconds) is set to its least.  The other one is not adjustable: select,
+poll and epoll may all end up to a thousandth of their time-out late (3.6 ms for
+a master_down_interval of 3.6 s) unless the process has real-time priority.  So
+a long wait is made in two: almost all of it, then the small rest, whose
+thousandth is nothing.
 """
 
 import asyncio
@@ -24,6 +28,10 @@ from keepalived_py.system import libc
 T = TypeVar("T")
 
 _LEAST_TIMER_SLACK_NS = 1
+# The kernel's slack of a wait of 10 ms is 10 microseconds.
+_SHORT_WAIT_S = 0.01
+# Leaves room for the thousandth by which the first part may be late.
+_FIRST_PART = 0.997
 
 
 class PreciseSelector(selectors.EpollSelector):
@@ -31,9 +39,20 @@ class PreciseSelector(selectors.EpollSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """The ready descriptors; waits at most `timeout` seconds (None: for ever)."""
-        if timeout is None or timeout > 0:
-            select.select((self.fileno(),), (), (), timeout)
+        if timeout is None:
+            select.select((self.fileno(),), (), ())
+        elif timeout > 0:
+            self._wait(timeout)
         return super().select(0)
+
+    def _wait(self, timeout_s: float) -> None:
+        descriptors = (self.fileno(),)
+        if timeout_s > _SHORT_WAIT_S:
+            end = time.monotonic() + timeout_s
+            if select.select(descriptors, (), (), timeout_s * _FIRST_PART)[0]:
+                return
+            timeout_s = max(0.0, end - time.monotonic())
+        select.select(descriptors, (), (), timeout_s)
 
 
 def new_loop() -> asyncio.SelectorEventLoop:

@@ -170,11 +170,15 @@ class AdvertBytes:
         self._advert: AdvertToSend | None = None
         self._template = bytearray()
 
+    def prepare(self, advert: AdvertToSend) -> None:
+        """Build the packet now, so that sending it later costs next to nothing."""
+        if advert is not self._advert and advert != self._advert:
+            self._template = bytearray(build(advert, 0))
+            self._advert = advert
+
     def packet(self, advert: AdvertToSend, ip_id: int) -> bytes:
         """As `build`, but only the IP id is written if `advert` equals the last one."""
-        if advert is not self._advert and advert != self._advert:
-            self._template = bytearray(build(advert, ip_id))
-            self._advert = advert
+        self.prepare(advert)
         self._template[4:6] = ip_id.to_bytes(2, "big")
         return bytes(self._template)
 

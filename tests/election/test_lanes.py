@@ -105,3 +105,15 @@ def test_drained_says_when_it_gave_up() -> None:
     assert asyncio.run(run()) is False
 
 
+
+
+def test_what_waits_can_be_forgotten() -> None:
+    async def run() -> list[str]:
+        hands = Hands()
+        under_test = lanes(hands)
+        put(under_test, "a", "slow address", "arp", "notify")
+        under_test.discard("a", lambda effect: isinstance(effect, WriteLog) and effect.text == "arp")
+        assert await under_test.drained(2)
+        return hands.done
+
+    assert asyncio.run(run()) == ["slow address", "notify"]
