@@ -7,7 +7,7 @@ messages come in its order too.  They change the written record in place.
 from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.config.blocks.written import Written, WrittenInstance
 from keepalived_py.config.schema import Run
-from keepalived_py.diagnostics.report import ErrorClass
+from keepalived_py.diagnostics.report import ErrorClass, Severity
 from keepalived_py.model.config import AuthType, InitialState
 
 PASSWORD_BYTES = 8
@@ -198,7 +198,11 @@ def _tracked(one: WrittenInstance, run: Run) -> None:
     """The own interface is tracked anyway; an address owner's priority never changes."""
     own = [track for track in one.track_interfaces if track.name == one.interface]
     for track in own:
-        run.log(f"({one.name}) Ignoring track_interface {track.name} since own interface", one.at)
+        run.error(
+            f"({one.name}) Ignoring track_interface {track.name} since own interface",
+            code="own-interface",
+            severity=Severity.WARNING,
+        )
     one.track_interfaces = [track for track in one.track_interfaces if track not in own]
     if one.priority != OWNER_PRIORITY:
         return

@@ -143,7 +143,7 @@ class Document:
     """A whole configuration, all its files together.
 
     `files` are the names read, in order, as written in the include statements.
-    `fatal`: no main file could be read (`-t` still ends with 0, a start with 6).
+    `fatal`: no main file could be read (a start ends with 6; `-t` with 0, or with 4 under `-e`).
     `include_failed`: an include check failed; keepalived ends with 6 at once.
     """
 

@@ -52,10 +52,11 @@ def load(path: str, *, config_id: str, host: Host, all_config: bool = False) -> 
 
     with _no_collection():
         document = read_document(path, config_id, all_config)
+        if document.fatal:
+            code = EXIT_FATAL_CLASS if document.include_failed else EXIT_OK
+            return Loaded(Configuration(), document.diagnostics, (), code, EXIT_SECURITY)
         if document.include_failed:
             return Loaded(Configuration(), document.diagnostics, (), EXIT_SECURITY, EXIT_SECURITY)
-        if document.fatal:
-            return Loaded(Configuration(), document.diagnostics, (), EXIT_OK, EXIT_SECURITY)
         return interpret(document.directives, document.diagnostics, host)
 
 

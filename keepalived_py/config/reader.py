@@ -87,7 +87,9 @@ class Reader:
     def _files(self, pattern: str, folder: str, checks: frozenset[str]) -> Iterator[Line]:
         names, missing = self._find(pattern, folder, checks)
         if missing is not None:
-            self._fail(f"Config files missing '{pattern}'.", missing)
+            alone = has_magic(pattern) and "{" not in pattern
+            said = "No config files matched" if alone else "Config files missing"
+            self._fail(f"{said} '{pattern}'.", missing)
         place = self._place
         for name in names:
             if self.include_failed:

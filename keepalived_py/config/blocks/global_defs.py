@@ -6,8 +6,7 @@ Source: keepalived.conf(5) GLOBAL CONFIGURATION; texts and ranges of 2.2.7.
 from ipaddress import IPv4Address, IPv6Address
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.config import script_security
-from keepalived_py.config.blocks import known, values
+from keepalived_py.config.blocks import known, script_users, values
 from keepalived_py.config.blocks.values import TIMER_SECONDS, UNSIGNED, bad_number, integer, second
 from keepalived_py.config.blocks.written import WrittenGarp, WrittenGlobals
 from keepalived_py.config.document import Directive
@@ -107,7 +106,7 @@ def _umask(run: Run, target: WrittenGlobals, at: Directive) -> None:
 
 
 def _script_user(run: Run, target: WrittenGlobals, at: Directive) -> None:
-    found = script_security.find_user(run, at, at.words[1:3])
+    found = script_users.find_user(run, at, at.words[1:3])
     if found is None:
         run.error("Error setting global script uid/gid", at)
     else:

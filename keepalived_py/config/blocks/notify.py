@@ -5,7 +5,7 @@ second word is split once more into the argument list, its third and fourth are
 user and group.  Hence `notify /x.sh a` means user a, and arguments need quotes.
 """
 
-from keepalived_py.config import script_security
+from keepalived_py.config.blocks import script_users
 from keepalived_py.config.blocks.commands import read_command_line
 from keepalived_py.config.blocks.values import BOOLEANS
 from keepalived_py.config.blocks.written import Written, WrittenCommand, WrittenGroup, WrittenInstance
@@ -32,11 +32,11 @@ def read_command(run: Run, written: Written, at: Directive) -> WrittenCommand | 
     if not argv:
         return None
     if rest:
-        user = script_security.find_user(run, at, rest[:2])
+        user = script_users.find_user(run, at, rest[:2])
         if user is None:
             run.log(f"Invalid user/group for {at.keyword} script {argv[0]} - ignoring", at)
     else:
-        user = script_security.default_user(run, at, written)
+        user = script_users.default_user(run, at, written)
         if user is None:
             run.log(f"Failed to set default user for {at.keyword} script {argv[0]} - ignoring", at)
     return None if user is None else WrittenCommand(argv, *user)

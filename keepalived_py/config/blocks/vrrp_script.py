@@ -1,8 +1,7 @@
 """`vrrp_script`: a command whose exit status an instance may track."""
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.config import script_security
-from keepalived_py.config.blocks import known, values
+from keepalived_py.config.blocks import known, script_users, values
 from keepalived_py.config.blocks.commands import read_command_line
 from keepalived_py.config.blocks.values import TIMER_SECONDS, integer
 from keepalived_py.config.blocks.written import Written, WrittenScript
@@ -54,7 +53,7 @@ def _weight(run: Run, target: WrittenScript, at: Directive) -> None:
 
 
 def _user(run: Run, target: WrittenScript, at: Directive) -> None:
-    found = script_security.find_user(run, at, at.words[1:3])
+    found = script_users.find_user(run, at, at.words[1:3])
     if found is None:
         shown = " ".join(target.argv)
         run.error(f"Unable to set uid/gid for script '{shown}'", at, code="unknown-user")
@@ -109,7 +108,7 @@ def keyword(written: Written) -> Keyword[Written]:
             run.error(f"No script set for vrrp_script {script.name} - removing", at)
             return
         if not script.removed and not script.user_set:
-            user = script_security.default_user(run, at, written)
+            user = script_users.default_user(run, at, written)
             if user is None:
                 run.error(f"Unable to set default user for vrrp script {script.name} - removing", at)
                 return
