@@ -40,15 +40,20 @@ def recorder(directory: Path) -> Path:
     return script
 
 
+def settle(lab: Lab, vrid: int, holder: int, address: str) -> None:
+    """Until `holder` alone is master of `vrid` and holds `address`."""
+    lab.wait(lambda: lab.masters(vrid) == {holder}, 12, f"node {holder} is master of {vrid}")
+    lab.wait(lambda: lab.space.holds(holder, address), 3, f"node {holder} holds {address}")
+    assert not lab.space.holds(3 - holder, address)
+
+
 @pytest.mark.parametrize("sample", HOLDERS)
 def test_each_address_has_its_holder(lab: Lab, subject: str, sample: str, tmp_path: Path) -> None:
     notify = recorder(tmp_path)
     for node in (1, 2):
         lab.start(node, subject, text_of(sample, node, notify))
     for vrid, (holder, address) in HOLDERS[sample].items():
-        lab.wait(lambda v=vrid, h=holder: lab.masters(v) == {h}, 12, f"node {holder} is master of {vrid}")
-        lab.wait(lambda h=holder, a=address: lab.space.holds(h, a), 3, f"node {holder} holds {address}")
-        assert not lab.space.holds(3 - holder, address)
+        settle(lab, vrid, holder, address)
     if re.search("notify_master", text_of(sample, 1, notify)):
         lab.wait(lambda: "master" in (tmp_path / "called").read_text(), 3, "the notify script ran")
 

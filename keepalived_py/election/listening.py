@@ -40,7 +40,9 @@ class Listeners:
         self._built: dict[InstanceName, AdvertBytes] = {}
         self._ids: dict[InstanceName, int] = {}
 
-    def follow(self, configuration: Configuration, interfaces: Mapping[InterfaceName, InterfaceFacts]) -> None:
+    def follow(
+        self, configuration: Configuration, interfaces: Mapping[InterfaceName, InterfaceFacts]
+    ) -> None:
         """Close what is no longer wanted, open what is missing."""
         wanted = {
             (instance.interface, instance.destination): facts.index

@@ -85,7 +85,10 @@ class VrrpShell:
     """Runs one node.  `interfaces` is what the machine has when it starts."""
 
     def __init__(
-        self, configuration: Configuration, interfaces: Mapping[InterfaceName, ev.InterfaceFacts], machine: Machine
+        self,
+        configuration: Configuration,
+        interfaces: Mapping[InterfaceName, ev.InterfaceFacts],
+        machine: Machine,
     ) -> None:
         self._configuration = configuration
         self._interfaces = dict(interfaces)
@@ -242,7 +245,9 @@ class VrrpShell:
     def _send_advert(self, effect: fx.SendAdvert) -> None:
         error = self._listeners.send(effect.instance, effect.advert)
         if error and effect.advert.priority:
-            self._write_later(fx.WriteLog(f"({effect.instance}): send advert error {error} ({strerror(error)})"))
+            self._write_later(
+                fx.WriteLog(f"({effect.instance}): send advert error {error} ({strerror(error)})")
+            )
 
     def _write_later(self, line: fx.WriteLog) -> None:
         if not self._lines:
@@ -285,7 +290,9 @@ class VrrpShell:
             return fx.Failed(errno.ENODEV)
         if not isinstance(address.address, IPv4Address):
             return fx.Failed(errno.EAFNOSUPPORT)
-        return _outcome(self._machine.neighbours.send(facts.index, gratuitous_arp(facts.mac, address.address)))
+        return _outcome(
+            self._machine.neighbours.send(facts.index, gratuitous_arp(facts.mac, address.address))
+        )
 
     def _report(self, effect: fx.Effect, outcome: fx.Outcome) -> None:
         if isinstance(effect, fx.AddAddress | fx.DeleteAddress):

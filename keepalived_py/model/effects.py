@@ -6,7 +6,6 @@ others go through a lane: one per instance, script or group, in order.
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Union
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName, ScriptName
@@ -45,7 +44,7 @@ class TimedOut:
     """It did not end within its time limit."""
 
 
-Outcome = Union[Done, AlreadySo, Failed, TimedOut]
+Outcome = Done | AlreadySo | Failed | TimedOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +119,6 @@ class WriteLog:
     detail: bool = False
 
 
-Effect = Union[
-    SendAdvert, AddAddress, DeleteAddress, SendNeighbour, RunNotify, RunCheck, RoleChanged, WriteLog
-]
+Effect = (
+    SendAdvert | AddAddress | DeleteAddress | SendNeighbour | RunNotify | RunCheck | RoleChanged | WriteLog
+)

@@ -1,7 +1,6 @@
 """What happened, in the past tense.  The shells make these; the core reads them."""
 
 from dataclasses import dataclass
-from typing import Union
 
 from keepalived_py.base.names import Address, InterfaceName, ScriptName
 from keepalived_py.model.config import Configuration
@@ -107,15 +106,15 @@ class EffectDone:
     outcome: Outcome
 
 
-Event = Union[
-    Tick,
-    AdvertReceived,
-    PacketUndecodable,
-    LinkChanged,
-    AddressAdded,
-    AddressRemoved,
-    ScriptFinished,
-    SettingsReplaced,
-    StopRequested,
-    EffectDone,
-]
+Event = (
+    Tick
+    | AdvertReceived
+    | PacketUndecodable
+    | LinkChanged
+    | AddressAdded
+    | AddressRemoved
+    | ScriptFinished
+    | SettingsReplaced
+    | StopRequested
+    | EffectDone
+)

@@ -77,8 +77,14 @@ def driver(words: list[str]) -> int:
         command_line=("driver", *words),
         path=str(directory / "configuration"),
         load=load,
-        log=Log(LogSettings(syslog="-b" in words, console="-b" not in words, detail="-D" in words,
-                            syslog_path=str(directory / "syslog"))),
+        log=Log(
+            LogSettings(
+                syslog="-b" in words,
+                console="-b" not in words,
+                detail="-D" in words,
+                syslog_path=str(directory / "syslog"),
+            )
+        ),
         foreground="-b" not in words,
         pid_file=str(directory / "parent.pid"),
         vrrp_pid_file=str(directory / "vrrp.pid"),

@@ -67,9 +67,12 @@ def test_a_configuration_arrives_as_it_was() -> None:
 
 
 def test_a_configuration_larger_than_any_socket_buffer() -> None:
-    many = Configuration(instances=FULL.instances * 20_000, scripts=tuple(
-        CheckScript(ScriptName(f"script-{n}"), COMMAND, Micros(n), Micros(n)) for n in range(20_000)
-    ))
+    many = Configuration(
+        instances=FULL.instances * 20_000,
+        scripts=tuple(
+            CheckScript(ScriptName(f"script-{n}"), COMMAND, Micros(n), Micros(n)) for n in range(20_000)
+        ),
+    )
     ours, theirs = pair()
     with ours, theirs:
         ours.settimeout(10)

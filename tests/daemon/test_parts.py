@@ -110,7 +110,11 @@ def test_a_namespace_has_its_own_pid_directory() -> None:
     subprocess.run(["ip", "netns", "add", name], check=True, timeout=10)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", NAMESPACE_STEPS, name], capture_output=True, text=True, timeout=20, check=False,
+            [sys.executable, "-c", NAMESPACE_STEPS, name],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
     finally:

@@ -105,8 +105,6 @@ def test_drained_says_when_it_gave_up() -> None:
     assert asyncio.run(run()) is False
 
 
-
-
 def test_what_waits_can_be_forgotten() -> None:
     async def run() -> list[str]:
         hands = Hands()
