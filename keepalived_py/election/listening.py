@@ -15,6 +15,7 @@ from ipaddress import IPv4Address
 
 from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.model.config import Configuration
+from keepalived_py.model.effects import WriteLog
 from keepalived_py.model.events import InterfaceFacts
 from keepalived_py.model.packet import AdvertToSend
 from keepalived_py.system.vrrp_socket import VrrpSocket, open_pair
@@ -27,14 +28,14 @@ Key = tuple[InterfaceName, Address]
 
 class Listeners:
     """The open sockets.  `received` gets the interface and the bytes from the IP header
-    on; `failed` a line for the log when a socket cannot be opened.
+    on; `log` a line for each socket that is opened, or cannot be.
     """
 
     def __init__(
-        self, received: Callable[[InterfaceName, bytes], None], failed: Callable[[str], None]
+        self, received: Callable[[InterfaceName, bytes], None], log: Callable[[WriteLog], None]
     ) -> None:
         self._received = received
-        self._failed = failed
+        self._log = log
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[Key, tuple[int, VrrpSocket]] = {}
         self._built: dict[InstanceName, AdvertBytes] = {}
@@ -100,8 +101,15 @@ class Listeners:
             assert isinstance(group, IPv4Address)
             opened = open_pair(index, group)
         except OSError as error:
-            self._failed(f"VRRP cannot open a socket on {interface} for {group}: {error}")
+            self._log(WriteLog(f"VRRP cannot open a socket on {interface} for {group}: {error}"))
             return
+        self._log(
+            WriteLog(
+                f"VRRP sockpool: [ifindex({index:3}), family(IPv4), proto(112), "
+                f"fd({opened.fileno()},{opened.sending_fileno()}) multicast, address({group})]",
+                detail=True,
+            )
+        )
         self._sockets[key] = (index, opened)
         self._loop.add_reader(opened.fileno(), self._read, interface, opened)
 

@@ -95,7 +95,7 @@ class VrrpShell:
         self._machine = machine
         self._loop = asyncio.get_running_loop()
         self._lanes = Lanes(self._perform, self._report, EFFECT_LIMIT_S)
-        self._listeners = Listeners(self._on_packet, lambda text: self._write_later(fx.WriteLog(text)))
+        self._listeners = Listeners(self._on_packet, self._write_later)
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._lines: deque[fx.WriteLog] = deque()

@@ -91,6 +91,10 @@ class VrrpSocket:
         """The descriptor that becomes readable when an advert came."""
         return self._receiver.fileno()
 
+    def sending_fileno(self) -> int:
+        """The descriptor that adverts are sent through, for the log."""
+        return self._sender.fileno()
+
     def send(self, packet: bytes, destination: IPv4Address) -> int:
         """Send a packet (IP header on) at once; 0, or the errno of the failure."""
         # MSG_DONTROUTE: a group is always on the link, whatever the routing table says.
