@@ -9,7 +9,6 @@ expansion, and what exceeds them is reported and dropped.
 """
 
 import os
-import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -93,7 +92,6 @@ class Expander:
     folder: str = ""
     values: dict[str, str] = field(default_factory=dict)
     budget: int = MAX_EXPANSION
-    _random: random.Random = field(default_factory=random.Random)
 
     def define(self, text: str) -> bool:
         """Take `text` as a definition if it is one.  Several lines are joined by LF."""
@@ -184,9 +182,11 @@ class Expander:
         return None
 
     def _draw(self, bounds: list[str]) -> str:
+        import random  # paid only where a configuration draws a number
+
         limits = [int(word) for word in bounds[:2] if word.isascii() and word.isdecimal() and len(word) < 10]
         low, high = (limits[0], limits[1]) if len(limits) == 2 else (0, limits[0] if limits else 32767)
-        return str(self._random.randint(min(low, high), max(low, high)))
+        return str(random.randint(min(low, high), max(low, high)))
 
     def _repeat(self, text: str, depth: int) -> Iterator[str]:
         match = _SEQ.match(text)

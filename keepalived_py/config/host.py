@@ -9,7 +9,6 @@ import os
 import pwd
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 
@@ -73,16 +72,28 @@ IFF_LOOPBACK = 0x8
 
 
 class RealHost:
-    """`Host` answered by the running system."""
+    """`Host` answered by the running system.
+
+    Made anew for each reading: what it has learned of an interface stays as it was.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
 
     def interface_exists(self, name: str) -> bool:
         return bool(name) and "/" not in name and os.path.isdir(f"/sys/class/net/{name}")
 
     def interface_is_loopback(self, name: str) -> bool:
-        return bool(_number(f"/sys/class/net/{name}/flags") & IFF_LOOPBACK)
+        return bool(self._number(f"{name}/flags") & IFF_LOOPBACK)
 
     def interface_mtu(self, name: str) -> int:
-        return _number(f"/sys/class/net/{name}/mtu")
+        return self._number(f"{name}/mtu")
+
+    def _number(self, attribute: str) -> int:
+        """An interface's attribute in sysfs; hundreds of instances ask for the same one."""
+        if attribute not in self._numbers:
+            self._numbers[attribute] = _number(f"/sys/class/net/{attribute}")
+        return self._numbers[attribute]
 
     def user(self, name: str) -> User | None:
         try:
@@ -124,7 +135,8 @@ class RealHost:
         scopes = dict(BUILT_IN_SCOPES)
         for folder in ("/etc/iproute2", "/usr/share/iproute2"):
             try:
-                text = Path(folder, "rt_scopes").read_text(errors="replace")
+                with open(f"{folder}/rt_scopes", encoding="utf-8", errors="replace") as file:
+                    text = file.read()
             except OSError:
                 continue
             scopes.update(_table(text))
@@ -144,7 +156,8 @@ def parse_scope(name: str, scopes: dict[str, int]) -> int | None:
 
 def _number(path: str) -> int:
     try:
-        return int(Path(path).read_text(), 0)
+        with open(path, encoding="ascii") as file:
+            return int(file.read(), 0)
     except (OSError, ValueError):
         return 0
 

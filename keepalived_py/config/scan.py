@@ -75,6 +75,9 @@ class Scanner:
             words = memo.get(text)
             if words is not None:
                 add(Directive(words, text, source, None, False, line))
+            elif text == "}":
+                yield from self._closed(source, line, 0)
+                add = (self._run if self._leaf is None else self._body(self._leaf)).append
             elif "{" not in text and "}" not in text and '"' not in text:
                 words = memo[text] = split_words(text)
                 add(Directive(words, text, source, None, False, line))
@@ -87,6 +90,13 @@ class Scanner:
         self._sum_up()
 
     def _cut(self, text: str, source: Source, line: int) -> Iterator[tuple[str, Piece]]:
+        if text[-1] == "{" and '"' not in text and text.count("{") == 1 and "}" not in text:
+            piece = text[:-1].rstrip(" \t\r\f\v\n")
+            if piece:
+                directive = Directive(split_words(piece), piece, source, None, False, line)
+                (self._run if self._leaf is None else self._body(self._leaf)).append(directive)
+            yield from self._opened(source, line, len(text) - 1)
+            return
         if text.count('"') % 2:
             self._unmatched(text, source, line)
         for match in _PIECES.finditer(text):

@@ -270,6 +270,9 @@ class _Walk:
     def _closed(self, owner: Directive) -> None:
         if owner.unclosed:
             return
+        if len(self.contexts) > 1:  # nothing will be said, so nobody needs its place
+            self._leave()
+            return
         brace = Directive(("}",), "}", _end_of(owner))
         self._brace(brace)
 

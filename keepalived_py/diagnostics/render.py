@@ -5,7 +5,6 @@ in a log that way, so the value of an `auth_pass` statement is masked in every
 style, with as many asterisks as it has characters.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -94,6 +93,8 @@ def _caret(origin: Origin) -> Iterator[str]:
 
 
 def _json(diagnostic: Diagnostic) -> str:
+    import json  # paid only for this style
+
     origin = diagnostic.origin
     return json.dumps(
         {

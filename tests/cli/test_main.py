@@ -32,7 +32,9 @@ def test_an_unknown_signal_function(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "Unknown sigfunc TDUMP\n")
 
 
-@pytest.mark.parametrize(("option", "begin"), [("-v", "Keepalived-py v"), ("--help", "Usage: keepalived-py ")])
+@pytest.mark.parametrize(
+    ("option", "begin"), [("-v", "Keepalived-py v"), ("--help", "Usage: keepalived-py ")]
+)
 def test_version_and_help_go_to_stderr(option: str, begin: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([option]) == 0
     out, err = capsys.readouterr()
@@ -99,7 +101,12 @@ def test_a_check_loads_nothing_heavy(tmp_path: Path) -> None:
         "print([m for m in ('asyncio', 'scapy', 'pyroute2', 'ctypes') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True, env=dict(os.environ)
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+        env=dict(os.environ),
     )
     assert done.stdout == "[]\n"
 

@@ -54,7 +54,10 @@ def test_the_value_of_the_check_option_is_only_ever_glued(
         (["--conf"], ["Unknown option --conf"]),
         (["--vrrp=3"], ["Unknown option --vrrp=3"]),
         (["-g"], ["-g requires configure option --enable-log-file"]),
-        (["--bogus", "-Z", "-f"], ["Unknown option --bogus", "Unknown option -Z", "Missing parameter for option -f"]),
+        (
+            ["--bogus", "-Z", "-f"],
+            ["Unknown option --bogus", "Unknown option -Z", "Missing parameter for option -f"],
+        ),
         (["--diagnostics=loud"], ["Invalid --diagnostics option loud: keepalived, full or json"]),
     ],
 )
@@ -101,8 +104,19 @@ def test_a_bad_facility_or_mask_is_reported_and_the_program_goes_on() -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("077", 63), ("0x1F", 31), ("18", 18), ("0", 0), ("-5", -5), ("+7", 7), ("08", None), ("", None),
-     ("1_0", None), ("0x", None), ("zz", None)],
+    [
+        ("077", 63),
+        ("0x1F", 31),
+        ("18", 18),
+        ("0", 0),
+        ("-5", -5),
+        ("+7", 7),
+        ("08", None),
+        ("", None),
+        ("1_0", None),
+        ("0x", None),
+        ("zz", None),
+    ],
 )
 def test_numbers_are_read_as_c_reads_them(text: str, number: int | None) -> None:
     assert c_number(text) == number

@@ -207,3 +207,27 @@ def test_valid_but_unused_keywords_are_named(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     loaded = load(str(tmp_path / "none.conf"), config_id="node", host=FakeHost())
     assert (loaded.test_exit_code, loaded.start_exit_code) == (0, 6)
+
+
+def test_tracking_the_own_interface_is_a_mistake_without_consequence(tmp_path: Path) -> None:
+    loaded = read(tmp_path, instance("track_interface {\neth0\neth1\n}"))
+    (one,) = loaded.configuration.instances
+    assert [track.name for track in one.track_interfaces] == ["eth1"]
+    assert messages(loaded) == ["(VI_1) Ignoring track_interface eth0 since own interface"]
+    assert (loaded.test_exit_code, loaded.start_exit_code) == (5, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "all_config", "code", "said"),
+    [
+        ("no.conf", False, 0, "Config files missing '{}'."),
+        ("no.conf", True, 4, "Config files missing '{}'."),
+        ("no*.conf", False, 0, ""),
+        ("no*.conf", True, 4, "No config files matched '{}'."),
+    ],
+)
+def test_no_main_file(name: str, all_config: bool, code: int, said: str, tmp_path: Path) -> None:
+    path = str(tmp_path / name)
+    loaded = load(path, config_id="", host=FakeHost(), all_config=all_config)
+    assert (loaded.test_exit_code, loaded.start_exit_code) == (code, 6)
+    assert messages(loaded) == ([said.format(path)] if said else [])

@@ -7,10 +7,10 @@ booleans are checked from the arguments column, so that a typing mistake in a
 block that does nothing yet is still found.
 """
 
+import os
 import re
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from keepalived_py.config.blocks import values
@@ -43,7 +43,8 @@ class Unread:
 
 @cache
 def _table() -> dict[str, dict[str, tuple[str, str, str, str]]]:
-    text = Path(__file__).with_name("known.tsv").read_text(encoding="utf-8")
+    with open(os.path.join(os.path.dirname(__file__), "known.tsv"), encoding="utf-8") as file:
+        text = file.read()
     table: dict[str, dict[str, tuple[str, str, str, str]]] = {}
     for line in text.splitlines():
         block, name, kind, arguments, missing, message = (line.split("\t") + [""])[:6]
