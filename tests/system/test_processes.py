@@ -93,6 +93,11 @@ def test_deaf_script_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ends == [ScriptFinished(NAME, signal=signal.SIGKILL, timed_out=True)]
 
 
+# 32 and 33 belong to the C library, which lets no program change them: whoever started
+# the test may have left them ignored.
+C_LIBRARY_SIGNALS = 1 << 31 | 1 << 32
+
+
 def test_inheritance(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     for folder in tmp_path.parents[:3]:
@@ -112,7 +117,8 @@ def test_inheritance(tmp_path: Path) -> None:
     fields = {line.split()[0]: line.split()[1:] for line in lines if ":\t" in line}
     assert fields["Uid:"] == fields["Gid:"] == [str(NOBODY)] * 4
     assert fields["Groups:"] == [str(NOBODY)]
-    assert fields["SigBlk:"] == fields["SigIgn:"] == ["0" * 16]
+    assert int(fields["SigBlk:"][0], 16) == 0
+    assert int(fields["SigIgn:"][0], 16) & ~C_LIBRARY_SIGNALS == 0
     assert lines.count("/dev/null") == 2
     *_, descriptors, group, pid, end = lines
     # 0 to 2, and the shell's copy of its standard output at most.
