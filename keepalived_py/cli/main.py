@@ -101,7 +101,6 @@ def _run(options: Options, words: Sequence[str]) -> int:
         # -P and -C together run both, as each alone leaves the other out.
         run_vrrp=options.vrrp_only or not options.checkers_only,
         keep_addresses=options.keep_addresses,
-        release_vips=options.release_vips,
         address_monitoring=options.address_monitoring,
         ignore_sigint=options.ignore_sigint,
         core_dump=options.core_dump,

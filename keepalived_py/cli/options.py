@@ -62,7 +62,7 @@ SPECS: tuple[OptionSpec, ...] = (
     _spec("S", "log-facility", "0-7|local0-7|user|daemon", "Facility for syslog (default daemon)"),
     _spec("G", "no-syslog", "", "Do not log to syslog"),
     _spec("u", "umask", "MASK", "Mask for the modes of new files (a number)"),
-    _spec("X", "release-vips", "", "Drop addresses on a transition caused by a signal"),
+    _spec("X", "release-vips", "", "Drop addresses on a transition caused by a signal", without_effect=True),
     _spec("V", "dont-release-vrrp", "", "Keep virtual addresses and routes at stop"),
     _spec("I", "dont-release-ipvs", "", "Keep the IPVS table at stop", without_effect=True),
     _spec("R", "dont-respawn", "", "Do not restart a child that dies"),
@@ -124,7 +124,6 @@ class Options:
     facility_complaint: str = ""
     syslog: bool = True
     umask: int | None = None
-    release_vips: bool = False
     keep_addresses: bool = False
     respawn: bool = True
     foreground: bool = False
@@ -249,7 +248,6 @@ _CHANGES: dict[str, _Change] = {
     "log-console": _flag("console"),
     "log-detail": lambda options, _: replace(options, detail=options.detail + 1),
     "no-syslog": _flag("syslog", False),
-    "release-vips": _flag("release_vips"),
     "dont-release-vrrp": _flag("keep_addresses"),
     "dont-respawn": _flag("respawn", False),
     "dont-fork": _flag("foreground"),

@@ -44,16 +44,13 @@ class ChildSettings:
     """What a child must know besides the configuration.
 
     `log` is the child's own.  `keep_addresses` (-V): at stop, send no resignation and
-    leave addresses in place.  `release_vips` (-X): a transition caused by a
-    signal removes addresses even if they were there before.  `address_monitoring`
-    (-a): log every address change.  `pid_file` is written and removed around the
-    child's work, not by it.
+    leave addresses in place.  `address_monitoring` (-a): log every address change.
+    `pid_file` is written and removed around the child's work, not by it.
     """
 
     log: Log
     pid_file: str
     keep_addresses: bool = False
-    release_vips: bool = False
     address_monitoring: bool = False
 
 

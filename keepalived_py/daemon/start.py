@@ -47,7 +47,6 @@ class RunSettings:
     all_processes: bool = False
     run_vrrp: bool = True
     keep_addresses: bool = False
-    release_vips: bool = False
     address_monitoring: bool = False
     ignore_sigint: bool = False
     core_dump: bool = False
@@ -167,7 +166,6 @@ def _watch(settings: RunSettings, loaded: Loaded, log: Log, files: pidfile.PidFi
             log=log.renamed(ident),
             pid_file=files.vrrp,
             keep_addresses=settings.keep_addresses,
-            release_vips=settings.release_vips,
             address_monitoring=settings.address_monitoring,
         ),
         respawn=settings.respawn,
