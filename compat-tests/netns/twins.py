@@ -5,6 +5,7 @@ is put on the wire or into the kernel can be compared byte by byte.
 """
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,15 @@ class Twins:
             lab.start(1, kind, config(lab))
 
     def same(self, look: Callable[[Lab], object]) -> object:
-        """What `look` sees is the same in both; returns it."""
+        """What `look` sees is, or within two seconds becomes, the same in both; returns it.
+
+        The two programs do not reach the same line of their logs in the same millisecond.
+        """
+        end = time.monotonic() + 2
         expected, found = look(self.real), look(self.other)
+        while found != expected and time.monotonic() < end:
+            time.sleep(0.05)
+            expected, found = look(self.real), look(self.other)
         assert found == expected, f"real: {expected}\n{self.kind}: {found}\n{self.other.report()}"
         return expected
 
