@@ -34,8 +34,8 @@ from keepalived_py.wire.vrrp import Undecodable, dissect
 EFFECT_LIMIT_S = 5.0
 SCRIPTS_AT_STOP_S = 1.0
 LOG_PATIENCE_S = 0.02
-# How long before a deadline its step is worked out; a takeover of 255 addresses takes about a millisecond.
-FORESIGHT = Micros(3_000)
+# How long before a deadline its step is worked out: late enough for caches to stay warm until it is due.
+FORESIGHT = Micros(1_000)
 
 
 class LogPort(Protocol):
@@ -164,6 +164,7 @@ class VrrpShell:
         """
         assert self.node is not None
         self._foreseen = (self.node, core.step(self.node, ev.Tick(), deadline))
+        self._prepare_adverts()
         self._wake = self._loop.call_at(as_seconds(deadline), self._on_deadline)
 
     def _on_deadline(self) -> None:
