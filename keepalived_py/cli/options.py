@@ -13,9 +13,10 @@ tuples: every run pays for making their classes, and those are made faster.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Literal, NamedTuple
+
+from keepalived_py.base.record import Record, Struct, fresh, replace
 
 Style = Literal["keepalived", "full", "json"]
 _STYLES: dict[str, Style] = {"keepalived": "keepalived", "full": "full", "json": "json"}
@@ -105,8 +106,7 @@ class Action(Enum):
     GENHASH = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Record):
     """A command line, read.  None means not given; `detail` counts -D.
 
     `facility_complaint`: what keepalived says about the value of -S under -t, if anything.
@@ -167,11 +167,10 @@ _Item = _Found | _Bad | _Word
 _BY_SHORT = {spec.short: spec for spec in SPECS if spec.short}
 
 
-@dataclass(slots=True)
-class _Scanner:
+class _Scanner(Struct):
     words: Sequence[str]
     at: int = 0
-    pending: list[_Item] = field(default_factory=list)
+    pending: list[_Item] = fresh(list)
 
     def items(self) -> Iterator[_Item]:
         """The options and words of the command line, in order."""
@@ -228,11 +227,11 @@ _Change = Callable[[Options, str], Options]
 
 
 def _flag(name: str, value: object = True) -> _Change:
-    return lambda options, _: replace(options, **{name: value})  # type: ignore[arg-type]
+    return lambda options, _: replace(options, **{name: value})
 
 
 def _text(name: str) -> _Change:
-    return lambda options, text: replace(options, **{name: text})  # type: ignore[arg-type]
+    return lambda options, text: replace(options, **{name: text})
 
 
 def _check(options: Options, text: str) -> Options:
@@ -270,13 +269,12 @@ _CHANGES: dict[str, _Change] = {
 _ENDS_READING = {Action.VERSION, Action.HELP, Action.SIGNUM, Action.GENHASH}
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """The command line so far."""
 
     options: Options = Options()
-    errors: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
+    errors: list[str] = fresh(list)
+    unexpected: list[str] = fresh(list)
     failed: bool = False
 
     def take(self, item: _Item) -> None:

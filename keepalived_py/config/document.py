@@ -10,8 +10,8 @@ for an `Origin`.
 """
 
 import re
-from dataclasses import dataclass, field
 
+from keepalived_py.base.record import Record
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic
 
@@ -138,8 +138,7 @@ class Directive:
         return source.origin(line, "}")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Record):
     """A whole configuration, all its files together.
 
     `files` are the names read, in order, as written in the include statements.
@@ -149,6 +148,6 @@ class Document:
 
     directives: tuple[Directive, ...]
     diagnostics: tuple[Diagnostic, ...]
-    files: tuple[str, ...] = field(default=())
+    files: tuple[str, ...] = ()
     fatal: bool = False
     include_failed: bool = False

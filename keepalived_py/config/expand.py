@@ -11,7 +11,8 @@ expansion, and what exceeds them is reported and dropped.
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+
+from keepalived_py.base.record import Struct, fresh
 
 BLANKS = " \t\r\f\v\n"
 MAX_LINE_BYTES = 1023
@@ -79,8 +80,7 @@ def list_sets(arguments: str) -> list[list[str]] | None:
     return sets
 
 
-@dataclass(slots=True)
-class Expander:
+class Expander(Struct):
     """Parameters known so far, and the rules that turn one line into logical lines.
 
     `complain(code, message)` reports a mistake of the line being expanded;
@@ -90,7 +90,7 @@ class Expander:
     config_id: str
     complain: Complain
     folder: str = ""
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = fresh(dict)
     budget: int = MAX_EXPANSION
 
     def define(self, text: str) -> bool:

@@ -7,13 +7,13 @@ that goes through `Host`, so that a test can describe a machine in one line.
 import grp
 import os
 import pwd
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from keepalived_py.base.record import Record
 
-@dataclass(frozen=True, slots=True)
-class User:
+
+class User(Record):
     """A user of the machine with the primary group."""
 
     name: str
@@ -21,8 +21,7 @@ class User:
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileStatus:
+class FileStatus(Record):
     """Owner and `st_mode` of one file or directory."""
 
     mode: int

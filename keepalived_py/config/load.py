@@ -9,8 +9,8 @@ start, 2 if the configuration cannot be used, 6 if there is none.
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from keepalived_py.base.record import Record
 from keepalived_py.config.blocks import root
 from keepalived_py.config.blocks.written import Written
 from keepalived_py.config.document import Directive
@@ -27,8 +27,7 @@ EXIT_ERROR = 5
 EXIT_SECURITY = 6  # also: a file that must exist is missing
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Record):
     """A configuration with all diagnostics, in the order in which they were found.
 
     `without_effect` names keywords that are valid but do nothing yet, each with

@@ -13,7 +13,6 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from glob import glob, has_magic
 
 from keepalived_py.config.document import Source
@@ -47,24 +46,18 @@ def brace_names(pattern: str) -> list[str]:
     return [before + part + tail for part in inside.split(",") for tail in tails][:_MAX_NAMES]
 
 
-@dataclass(slots=True)
 class Reader:
     """One reading of a configuration; `files`, `diagnostics` and the two flags fill up meanwhile."""
 
-    config_id: str
-    all_config: bool = False
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-    fatal: bool = False
-    include_failed: bool = False
-    _checks: frozenset[str] = frozenset()
-    _reading: list[str] = field(default_factory=list)
-    _place: tuple[Source, int] | None = None
-    _expander: Expander = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._expander = Expander(self.config_id, self._complain)
-        self._checks = ALL_CHECKS if self.all_config else frozenset()
+    def __init__(self, config_id: str, all_config: bool = False) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self.files: list[str] = []
+        self.fatal = False
+        self.include_failed = False
+        self._checks = ALL_CHECKS if all_config else frozenset[str]()
+        self._reading: list[str] = []
+        self._place: tuple[Source, int] | None = None
+        self._expander = Expander(config_id, self._complain)
 
     def read(self, path: str) -> list[Line]:
         """The logical lines of the main file `path` (a glob, as in keepalived)."""

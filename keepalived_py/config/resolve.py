@@ -7,11 +7,11 @@ An instance that needs something this program does not do yet is left out and
 reported, never run as something else.
 """
 
-from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.base.names import GroupName, InstanceName, InterfaceName, ScriptName
+from keepalived_py.base.record import Struct, fresh, replace
 from keepalived_py.config import script_security
 from keepalived_py.config.blocks.written import (
     Written,
@@ -44,19 +44,17 @@ from keepalived_py.model.config import (
 )
 
 
-@dataclass(slots=True)
-class Resolved:
+class Resolved(Struct):
     """The model, and whether keepalived would refuse to start with it (exit 2)."""
 
     configuration: Configuration
     refused: bool = False
 
 
-@dataclass(slots=True)
-class _Scripts:
+class _Scripts(Struct):
     """What the access checks found: whether any script runs, and whether one is insecure."""
 
-    usable: dict[str, CheckScript] = field(default_factory=dict)
+    usable: dict[str, CheckScript] = fresh(dict)
     any_runs: bool = False
     any_insecure: bool = False
 

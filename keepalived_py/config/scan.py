@@ -12,8 +12,8 @@ the blocks open there were never closed (if `}` are lacking at all).
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
+from keepalived_py.base.record import Struct, fresh
 from keepalived_py.config.document import Directive, Source
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
 
@@ -53,16 +53,15 @@ def split_words(text: str) -> tuple[str, ...]:
     return tuple(quoted if plain == "" else plain for quoted, plain in _WORDS.findall(text))
 
 
-@dataclass(slots=True)
-class Scanner:
+class Scanner(Struct):
     """The state of one scan: the run being gathered and the blocks that are open."""
 
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = fresh(list)
     missing: int = 0
-    _run: list[Directive] = field(default_factory=list)
+    _run: list[Directive] = fresh(list)
     _leaf: Directive | None = None
-    _open: list[Directive] = field(default_factory=list)
-    _memo: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _open: list[Directive] = fresh(list)
+    _memo: dict[str, tuple[str, ...]] = fresh(dict)
     _lines: Sequence[Line] = ()
     _excess: int | None = None
 

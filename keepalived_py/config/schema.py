@@ -14,9 +14,9 @@ except after a missing required argument, where keepalived stops at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from keepalived_py.base.record import Record, Struct, fresh
 from keepalived_py.config.document import Directive
 from keepalived_py.config.host import Host
 from keepalived_py.diagnostics.origin import Origin
@@ -27,13 +27,12 @@ T = TypeVar("T")
 BLOCK_BRACE = "{"
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """What one reading collects: diagnostics, keywords without effect, whether it stopped."""
 
     host: Host
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-    without_effect: list[str] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = fresh(list)
+    without_effect: list[str] = fresh(list)
     stopped: bool = False
 
     def error(
@@ -82,8 +81,7 @@ Reader = Callable[[Run, T, Directive], None]
 Opener = Callable[[Run, T, Directive], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Keyword(Generic[T]):
+class Keyword(Record, Generic[T]):
     """One keyword of one block.
 
     `read` stores a value.  A keyword with `block` opens a context instead:
@@ -105,15 +103,14 @@ class Keyword(Generic[T]):
     close: Reader[Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Block(Generic[T]):
+class Block(Record, Generic[T]):
     """A named set of keywords, or (with `entry`) a list with one entry per line.
 
     `fallback` finds keywords that are not declared here but valid all the same.
     """
 
     name: str
-    keywords: dict[str, Keyword[T]] = field(default_factory=dict)
+    keywords: dict[str, Keyword[T]] = fresh(dict)
     entry: Reader[T] | None = None
     fallback: Callable[[str], "Keyword[Any] | None"] | None = None
 
@@ -133,8 +130,7 @@ def block(name: str, keywords: Sequence[Keyword[T]]) -> Block[T]:
     return Block(name, table)
 
 
-@dataclass(slots=True)
-class _Context:
+class _Context(Struct):
     """An open block: its schema, the record being filled, and how it ends."""
 
     block: Block[Any]
@@ -143,8 +139,7 @@ class _Context:
     close: Reader[Any] | None = None
 
 
-@dataclass(slots=True)
-class _Bracket:
+class _Bracket(Struct):
     """An open `{`: the statements still to come inside it."""
 
     rest: Iterator[Directive]

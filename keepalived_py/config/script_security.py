@@ -5,9 +5,9 @@ anyone but root could change it or a directory on the way to it.
 """
 
 import stat
-from dataclasses import dataclass
 from enum import Enum
 
+from keepalived_py.base.record import Record
 from keepalived_py.config.host import FileStatus, Host
 
 VIOLATION = "SECURITY VIOLATION - scripts are being executed but script_security not enabled."
@@ -22,8 +22,7 @@ class Access(Enum):
     INSECURE = "insecure"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Record):
     """The outcome of the checks; `path` is the file that would be run."""
 
     access: Access

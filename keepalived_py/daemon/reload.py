@@ -8,8 +8,9 @@ while processes run, the network namespace and the instance name, refuses it too
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from keepalived_py.base.record import replace
 from keepalived_py.config.load import Loaded
 from keepalived_py.diagnostics.render import render
 from keepalived_py.diagnostics.report import Diagnostic

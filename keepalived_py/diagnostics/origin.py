@@ -1,10 +1,9 @@
 """Where a piece of text came from."""
 
-from dataclasses import dataclass
+from keepalived_py.base.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Record):
     """A place in a file.
 
     `line` and `column` count from 1.  `text` is the physical line, for the

@@ -6,9 +6,9 @@ the class that stands last in keepalived's order wins (reference: parser of
 2.2.7), see `ErrorClass`.  A diagnostic without a class never changes the exit code.
 """
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from keepalived_py.base.record import Record
 from keepalived_py.diagnostics.origin import Origin
 
 
@@ -37,8 +37,7 @@ class ErrorClass(IntEnum):
     SCRIPT_SECURITY = 14
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Record):
     """`code` is a stable kebab-case word; `expected`, `suggestion` and `notes` help a person.
 
     `logged_only`: keepalived writes this to its log and not to the output of `-t`.

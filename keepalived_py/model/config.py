@@ -6,12 +6,12 @@ impossible combinations) have been made and reported.  Durations are
 microseconds.  Address lists keep their order, which is the order on the wire.
 """
 
-from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address, GroupName, InstanceName, InterfaceName, ScriptName
+from keepalived_py.base.record import Record
 
 
 class AuthType(Enum):
@@ -29,8 +29,7 @@ class InitialState(Enum):
     BACKUP = "BACKUP"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Record):
     """A program with its arguments and the user it runs as.  `argv[0]` is an absolute path."""
 
     argv: tuple[str, ...]
@@ -41,8 +40,7 @@ class Command:
         return " ".join(self.argv)
 
 
-@dataclass(frozen=True, slots=True)
-class VirtualAddress:
+class VirtualAddress(Record):
     """One address that follows the master.
 
     `scope` is the kernel's number (0 global, 253 link, 254 host).  `broadcast`
@@ -68,8 +66,7 @@ class VirtualAddress:
         return f"{self.address}{bits} dev {self.interface}"
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedScript:
+class TrackedScript(Record):
     """A script in a `track_script` block.  `weight` 0 means: failure is a fault."""
 
     name: ScriptName
@@ -77,8 +74,7 @@ class TrackedScript:
     reverse: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedInterface:
+class TrackedInterface(Record):
     """An interface in a `track_interface` block.  `weight` 0 means: down is a fault."""
 
     name: InterfaceName
@@ -86,8 +82,7 @@ class TrackedInterface:
     reverse: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CheckScript:
+class CheckScript(Record):
     """A `vrrp_script`: run every `interval_us`, start to start; killed after `timeout_us`."""
 
     name: ScriptName
@@ -98,8 +93,7 @@ class CheckScript:
     fall: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Notifies:
+class Notifies(Record):
     """Scripts run on a role change.  None: not configured (or refused)."""
 
     master: Command | None = None
@@ -112,8 +106,7 @@ class Notifies:
     report_deleted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GratuitousArp:
+class GratuitousArp(Record):
     """How often an address is announced (keepalived.conf `garp_*`).
 
     A burst of `repeat` at once, another after `delay_us` (0: none), then every
@@ -129,8 +122,7 @@ class GratuitousArp:
     lower_priority_delay_us: Micros = Micros(5_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Record, secret=("auth_data",)):
     """One `vrrp_instance`."""
 
     name: InstanceName
@@ -144,7 +136,7 @@ class Instance:
     advert_interval_us: Micros = Micros(1_000_000)
     down_timer_adverts: int = 3
     auth_type: AuthType = AuthType.NONE
-    auth_data: bytes = field(default=b"", repr=False)
+    auth_data: bytes = b""
     source: Address | None = None
     destination: Address = IPv4Address("224.0.0.18")
     addresses: tuple[VirtualAddress, ...] = ()
@@ -160,8 +152,7 @@ class Instance:
     higher_priority_send_advert: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SyncGroup:
+class SyncGroup(Record):
     """A `vrrp_sync_group`: its members are MASTER, BACKUP or FAULT together."""
 
     name: GroupName
@@ -172,8 +163,7 @@ class SyncGroup:
     track_interfaces: tuple[TrackedInterface, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Globals:
+class Globals(Record):
     """What `global_defs` and the top level say about the whole program."""
 
     router_id: str = ""
@@ -190,8 +180,7 @@ class Globals:
     no_swap: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Record):
     """A whole configuration; equal configurations behave the same."""
 
     globals: Globals = Globals()

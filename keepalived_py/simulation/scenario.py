@@ -12,13 +12,14 @@ the address owner: two owners are a configuration error with rules of its own.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import permutations
 from random import Random
 
 from keepalived_py.base.clock import MILLISECOND, SECOND, Micros
 from keepalived_py.base.names import GroupName, InstanceName, InterfaceName, ScriptName
+from keepalived_py.base.record import replace
 from keepalived_py.model.config import (
     AuthType,
     CheckScript,

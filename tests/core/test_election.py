@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keepalived_py.base.clock import Micros
+from keepalived_py.base.record import replace as replace_record
 from keepalived_py.core import node as core
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
@@ -180,7 +181,7 @@ def test_refresh_and_second_burst(bench: Make) -> None:
 
 def quick_garp(bench: Make) -> object:
     usual = bench.instance().garp  # type: ignore[attr-defined]
-    return replace(usual, repeat=2, delay_us=2_000_000, refresh_us=3_000_000)
+    return replace_record(usual, repeat=2, delay_us=2_000_000, refresh_us=3_000_000)
 
 
 def test_startup_delay(bench: Make) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keepalived_py.base.names import InterfaceName, ScriptName
+from keepalived_py.base.record import replace as replace_record
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import CheckScript, TrackedInterface, TrackedScript, VirtualAddress
@@ -243,7 +244,7 @@ def reload(made: "Bench", at_s: float, *instances: dict[str, object]) -> "Bench"
     made.until(at_s)
     made.effects = []
     new = tuple(made.instance(**settings) for settings in instances)
-    made.configuration = replace(made.configuration, instances=new)
+    made.configuration = replace_record(made.configuration, instances=new)
     return made.feed(ev.SettingsReplaced(made.configuration))
 
 
@@ -281,7 +282,7 @@ def test_reload_without_the_instance(bench: Make) -> None:
 
 def test_reload_reports_deleted(bench: Make) -> None:
     usual = bench().configuration.instances[0].notifies
-    made = reload(bench({"notifies": replace(usual, report_deleted=True)}).start(), 4.2)
+    made = reload(bench({"notifies": replace_record(usual, report_deleted=True)}).start(), 4.2)
     assert made.notified() == ["d", "any INSTANCE VI_1 DELETED 100"]
 
 

@@ -1,9 +1,9 @@
 """The top level of a configuration: plain keywords and the blocks, put together."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+from keepalived_py.base.record import replace
 from keepalived_py.config.blocks import (
     global_defs,
     known,

@@ -3,17 +3,16 @@
 None always means "not written"; resolve fills in defaults in keepalived's order.
 """
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address
+from keepalived_py.base.record import Struct, fresh
 from keepalived_py.config.document import Directive
 from keepalived_py.model.config import AuthType, Command, InitialState
 
 
-@dataclass(slots=True)
-class WrittenCommand:
+class WrittenCommand(Struct):
     """A command line with its user, users already looked up; checked for access later."""
 
     argv: tuple[str, ...]
@@ -24,8 +23,7 @@ class WrittenCommand:
         return Command(self.argv, self.uid, self.gid)
 
 
-@dataclass(slots=True)
-class WrittenNotifies:
+class WrittenNotifies(Struct):
     """The `notify*` lines of an instance or a group."""
 
     master: WrittenCommand | None = None
@@ -38,8 +36,7 @@ class WrittenNotifies:
     report_deleted: bool = False
 
 
-@dataclass(slots=True)
-class WrittenAddress:
+class WrittenAddress(Struct):
     """One entry of an address block."""
 
     address: Address
@@ -58,8 +55,7 @@ class WrittenAddress:
     preferred_lifetime_s: int | None = None
 
 
-@dataclass(slots=True)
-class WrittenTrack:
+class WrittenTrack(Struct):
     """One entry of a `track_*` block; `weight` None: that of the tracked object."""
 
     name: str
@@ -67,8 +63,7 @@ class WrittenTrack:
     reverse: bool | None = None
 
 
-@dataclass(slots=True)
-class WrittenScript:
+class WrittenScript(Struct):
     """A `vrrp_script`."""
 
     name: str
@@ -88,8 +83,7 @@ class WrittenScript:
     insecure: bool = False
 
 
-@dataclass(slots=True)
-class WrittenGarp:
+class WrittenGarp(Struct):
     """The announcement settings of an instance, or their global defaults."""
 
     repeat: int | None = None
@@ -100,8 +94,7 @@ class WrittenGarp:
     lower_priority_delay_us: Micros | None = None
 
 
-@dataclass(slots=True)
-class WrittenInstance:
+class WrittenInstance(Struct):
     """A `vrrp_instance`.  `unsupported` names what it needs and does not work yet."""
 
     name: str
@@ -121,45 +114,43 @@ class WrittenInstance:
     source: Address | None = None
     destination: IPv4Address | None = None
     accept: bool | None = None
-    addresses: list[WrittenAddress] = field(default_factory=list)
-    excluded_addresses: list[WrittenAddress] = field(default_factory=list)
-    track_scripts: list[WrittenTrack] = field(default_factory=list)
-    track_interfaces: list[WrittenTrack] = field(default_factory=list)
+    addresses: list[WrittenAddress] = fresh(list)
+    excluded_addresses: list[WrittenAddress] = fresh(list)
+    track_scripts: list[WrittenTrack] = fresh(list)
+    track_interfaces: list[WrittenTrack] = fresh(list)
     track_primary: bool = True
-    notifies: WrittenNotifies = field(default_factory=WrittenNotifies)
-    garp: WrittenGarp = field(default_factory=WrittenGarp)
+    notifies: WrittenNotifies = fresh(WrittenNotifies)
+    garp: WrittenGarp = fresh(WrittenGarp)
     strict: bool | None = None
     skip_check_adv_addr: bool | None = None
     lower_priority_no_advert: bool | None = None
     higher_priority_send_advert: bool | None = None
     unicast_keyword: bool = False
     unicast_ttl_at: Directive | None = None
-    unicast_peers: list[Address] = field(default_factory=list)
-    unsupported: list[str] = field(default_factory=list)
+    unicast_peers: list[Address] = fresh(list)
+    unsupported: list[str] = fresh(list)
 
 
-@dataclass(slots=True)
-class WrittenGroup:
+class WrittenGroup(Struct):
     """A `vrrp_sync_group`."""
 
     name: str
     at: Directive
     members: list[str] | None = None
-    notifies: WrittenNotifies = field(default_factory=WrittenNotifies)
+    notifies: WrittenNotifies = fresh(WrittenNotifies)
     tracking_weight: bool = False
-    track_scripts: list[WrittenTrack] = field(default_factory=list)
-    track_interfaces: list[WrittenTrack] = field(default_factory=list)
+    track_scripts: list[WrittenTrack] = fresh(list)
+    track_interfaces: list[WrittenTrack] = fresh(list)
 
 
-@dataclass(slots=True)
-class WrittenGlobals:
+class WrittenGlobals(Struct):
     """`global_defs` and the top-level keywords."""
 
     name: str = ""
     router_id: str | None = None
     version: int = 2
     multicast_group: IPv4Address = IPv4Address("224.0.0.18")
-    garp: WrittenGarp = field(default_factory=WrittenGarp)
+    garp: WrittenGarp = fresh(WrittenGarp)
     lower_priority_no_advert: bool = False
     higher_priority_send_advert: bool = False
     skip_check_adv_addr: bool = False
@@ -177,17 +168,16 @@ class WrittenGlobals:
     nice: int = 0
     rt_priority: int = 0
     no_swap: bool = False
-    emails: list[str] = field(default_factory=list)
+    emails: list[str] = fresh(list)
 
 
-@dataclass(slots=True)
-class Written:
+class Written(Struct):
     """A whole configuration as written.  `seen_interfaces_missing`: some named one is not there."""
 
-    globals: WrittenGlobals = field(default_factory=WrittenGlobals)
-    instances: dict[str, WrittenInstance] = field(default_factory=dict)
-    groups: dict[str, WrittenGroup] = field(default_factory=dict)
-    scripts: dict[str, WrittenScript] = field(default_factory=dict)
+    globals: WrittenGlobals = fresh(WrittenGlobals)
+    instances: dict[str, WrittenInstance] = fresh(dict)
+    groups: dict[str, WrittenGroup] = fresh(dict)
+    scripts: dict[str, WrittenScript] = fresh(dict)
     missing_interface: bool = False
     default_user: tuple[int, int] | None = None
     scripts_run: bool = False

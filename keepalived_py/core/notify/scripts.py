@@ -5,8 +5,7 @@ addition `INSTANCE` or `GROUP`, the name, the state word and the effective
 priority (groups: 0), as keepalived.conf(5) says.
 """
 
-from dataclasses import replace
-
+from keepalived_py.base.record import replace
 from keepalived_py.model.config import Command, Notifies
 from keepalived_py.model.effects import Effect, Role, RunNotify
 
