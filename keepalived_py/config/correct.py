@@ -5,8 +5,8 @@ messages come in its order too.  They change the written record in place.
 """
 
 from keepalived_py.base.clock import SECOND, Micros
-from keepalived_py.config.blocks.written import Written, WrittenInstance
 from keepalived_py.config.schema import Run
+from keepalived_py.config.written import Written, WrittenInstance
 from keepalived_py.diagnostics.report import ErrorClass, Severity
 from keepalived_py.model.config import AuthType, InitialState
 

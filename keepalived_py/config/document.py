@@ -16,6 +16,19 @@ from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic
 
 _WORD = re.compile(r'"[^"]*"|[^\s"]+')
+_WORDS = re.compile(r'"([^"]*)"|([^\s"]+)', re.ASCII)
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """Words of an ordinary line: blanks part them, `"..."` is a word of its own without its quotes.
+
+    From a quote without a partner on, the text is dropped (keepalived does so).
+    """
+    if '"' not in text and text.isascii():  # str.split would part at a no-break space
+        return tuple(text.split())
+    if text.count('"') % 2:
+        text = text[: text.rindex('"')]
+    return tuple(quoted if plain == "" else plain for quoted, plain in _WORDS.findall(text))
 
 
 class Source:
@@ -62,6 +75,10 @@ class Source:
 class Directive:
     """One statement, with its block if it opened one.
 
+    Most statements of a file stand alone on their line, open nothing and are
+    never spoken about; those stay `Line`s, and `directive_of` makes them a
+    Directive when somebody asks.
+
     `words` are split by the rule for ordinary lines (only double quotes; quotes
     removed).  `raw` is the statement's text after expansion and comment removal:
     command lines are split again from it.  `line_origin` spans the statement;
@@ -78,7 +95,7 @@ class Directive:
         words: tuple[str, ...],
         raw: str,
         line_origin: Origin | Source,
-        body: "list[Directive] | None" = None,
+        body: "list[Statement] | None" = None,
         unclosed: bool = False,
         line: int = 0,
         offset: int = 0,
@@ -138,6 +155,19 @@ class Directive:
         return source.origin(line, "}")
 
 
+# A logical line: its text without comment and outer blanks, the file it is of, its number there.
+Line = tuple[str, Source, int]
+Statement = Line | Directive
+
+
+def directive_of(statement: Statement) -> Directive:
+    """The statement as a `Directive`."""
+    if isinstance(statement, Directive):
+        return statement
+    text, source, line = statement
+    return Directive(split_words(text), text, source, None, False, line)
+
+
 class Document(Record):
     """A whole configuration, all its files together.
 
@@ -146,7 +176,7 @@ class Document(Record):
     `include_failed`: an include check failed; keepalived ends with 6 at once.
     """
 
-    directives: tuple[Directive, ...]
+    directives: "tuple[Statement, ...]"
     diagnostics: tuple[Diagnostic, ...]
     files: tuple[str, ...] = ()
     fatal: bool = False

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 from keepalived_py.base.record import Record
 from keepalived_py.config.blocks import root
-from keepalived_py.config.blocks.written import Written
-from keepalived_py.config.document import Directive
+from keepalived_py.config.document import Directive, Statement
 from keepalived_py.config.host import Host
 from keepalived_py.config.resolve import resolve
 from keepalived_py.config.schema import Run, walk
+from keepalived_py.config.written import Written
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
 from keepalived_py.model.config import Configuration
 
@@ -59,10 +59,10 @@ def load(path: str, *, config_id: str, host: Host, all_config: bool = False) -> 
         return interpret(document.directives, document.diagnostics, host)
 
 
-def interpret(directives: Sequence[Directive], lexical: Iterable[Diagnostic], host: Host) -> Loaded:
+def interpret(directives: Sequence[Statement], lexical: Iterable[Diagnostic], host: Host) -> Loaded:
     """The configuration that `directives` describe; `lexical` are the mistakes found before."""
     before = tuple(lexical)
-    run = Run(host)
+    run = Run(host, Written())
     written = _read(directives, run)
     if run.stopped:
         found = _in_order(before, run.diagnostics)
@@ -73,15 +73,13 @@ def interpret(directives: Sequence[Directive], lexical: Iterable[Diagnostic], ho
     return Loaded(resolved.configuration, found, tuple(run.without_effect), exit_code_of_test(found), refused)
 
 
-def _read(directives: Sequence[Directive], run: Run) -> Written:
+def _read(directives: Sequence[Statement], run: Run) -> Written:
     """Both passes: the first one only looks, what it finds wrong is reported by the second."""
-    written = Written()
-    first = [one for one in directives if one.keyword == "global_defs"]
-    walk(Run(run.host), root.globals_root(written), written, first)
-    early = written.globals
-    second = Written(globals=early)
-    walk(run, root.root(second), second, directives)
-    return second
+    written = run.written
+    first = [one for one in directives if isinstance(one, Directive) and one.keyword == "global_defs"]
+    walk(Run(run.host, written), root.globals_root(), written, first)
+    walk(run, root.root(written), written, directives)
+    return written
 
 
 def _in_order(lexical: Sequence[Diagnostic], found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

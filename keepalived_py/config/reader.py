@@ -15,9 +15,8 @@ import stat
 from collections.abc import Iterator
 from glob import glob, has_magic
 
-from keepalived_py.config.document import Source
+from keepalived_py.config.document import Line, Source
 from keepalived_py.config.expand import BLANKS, MAX_LINE_BYTES, Expander, strip_comment
-from keepalived_py.config.scan import Line
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
 
 _SPECIAL = re.compile(r"[$@~\\\0]|include")

@@ -13,7 +13,10 @@ from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.base.names import GroupName, InstanceName, InterfaceName, ScriptName
 from keepalived_py.base.record import Struct, fresh, replace
 from keepalived_py.config import script_security
-from keepalived_py.config.blocks.written import (
+from keepalived_py.config.correct import OWNER_PRIORITY, PASSWORD_BYTES, correct
+from keepalived_py.config.schema import Run
+from keepalived_py.config.script_security import Access
+from keepalived_py.config.written import (
     Written,
     WrittenAddress,
     WrittenGarp,
@@ -23,9 +26,6 @@ from keepalived_py.config.blocks.written import (
     WrittenScript,
     WrittenTrack,
 )
-from keepalived_py.config.correct import OWNER_PRIORITY, PASSWORD_BYTES, correct
-from keepalived_py.config.schema import Run
-from keepalived_py.config.script_security import Access
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 from keepalived_py.model.config import (
     AuthType,

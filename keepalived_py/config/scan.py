@@ -14,11 +14,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from keepalived_py.base.record import Struct, fresh
-from keepalived_py.config.document import Directive, Source
+from keepalived_py.config.document import Directive, Line, Source, Statement, directive_of, split_words
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
 
-Line = tuple[str, Source, int]
-Piece = list[Directive] | Directive | None
+Piece = list[Statement] | Directive | None
 
 # Block keywords that keepalived accepts at top level and nowhere else.
 TOP_ONLY = frozenset(
@@ -38,19 +37,6 @@ TOP_ONLY = frozenset(
 )
 
 _PIECES = re.compile(r'[{}]|(?:[^{}"]|"[^"]*"|"[^"]*$)+')
-_WORDS = re.compile(r'"([^"]*)"|([^\s"]+)', re.ASCII)
-
-
-def split_words(text: str) -> tuple[str, ...]:
-    """Words of an ordinary line: blanks part them, `"..."` is a word of its own without its quotes.
-
-    From a quote without a partner on, the text is dropped (keepalived does so).
-    """
-    if '"' not in text and text.isascii():  # str.split would part at a no-break space
-        return tuple(text.split())
-    if text.count('"') % 2:
-        text = text[: text.rindex('"')]
-    return tuple(quoted if plain == "" else plain for quoted, plain in _WORDS.findall(text))
 
 
 class Scanner(Struct):
@@ -58,31 +44,26 @@ class Scanner(Struct):
 
     diagnostics: list[Diagnostic] = fresh(list)
     missing: int = 0
-    _run: list[Directive] = fresh(list)
+    _run: list[Statement] = fresh(list)
     _leaf: Directive | None = None
     _open: list[Directive] = fresh(list)
-    _memo: dict[str, tuple[str, ...]] = fresh(dict)
     _lines: Sequence[Line] = ()
     _excess: int | None = None
 
     def tokens(self, lines: Sequence[Line]) -> Iterator[tuple[str, Piece]]:
         """The tokens of `lines`, each with its directives; the last ones close what is still open."""
         self._lines = lines
-        memo = self._memo
         add = self._run.append
-        for text, source, line in lines:
-            words = memo.get(text)
-            if words is not None:
-                add(Directive(words, text, source, None, False, line))
-            elif text == "}":
-                yield from self._closed(source, line, 0)
-                add = (self._run if self._leaf is None else self._body(self._leaf)).append
+        for item in lines:
+            text = item[0]
+            if text == "}":
+                yield from self._closed(item[1], item[2], 0)
             elif "{" not in text and "}" not in text and '"' not in text:
-                words = memo[text] = split_words(text)
-                add(Directive(words, text, source, None, False, line))
+                add(item)
+                continue
             else:
-                yield from self._cut(text, source, line)
-                add = (self._run if self._leaf is None else self._body(self._leaf)).append
+                yield from self._cut(*item)
+            add = (self._run if self._leaf is None else self._body(self._leaf)).append
         while self._leaf is not None or self._open:
             yield from self._close_missing()
         yield from self._flush()
@@ -111,8 +92,9 @@ class Scanner(Struct):
     def _opened(self, source: Source, line: int, offset: int) -> Iterator[tuple[str, Piece]]:
         """A `{`: the statement before it becomes the header of a block."""
         statements = self._run if self._leaf is None else self._body(self._leaf)
-        if statements and statements[-1].body is None and statements[-1].keyword != "}":
-            header = statements.pop()
+        last = statements[-1] if statements else None
+        if isinstance(last, tuple) or (last is not None and last.body is None and last.keyword != "}"):
+            header = directive_of(statements.pop())
         else:
             header = Directive((), "{", source, None, False, line, offset)
         if header.keyword in TOP_ONLY:
@@ -213,6 +195,6 @@ class Scanner(Struct):
             yield "RUN", run
 
     @staticmethod
-    def _body(header: Directive) -> list[Directive]:
+    def _body(header: Directive) -> list[Statement]:
         assert header.body is not None
         return header.body

@@ -1,61 +1,107 @@
-"""What a keyword is, and the walk that turns directives into written values.
+"""What a keyword is, and the walk that turns statements into drafts of the model.
 
-A `Block` holds `Keyword`s; each keyword is declared once, with its arguments,
-default, unit and one line of help, and with a `read` that stores its value in
-the block's record.  The walk follows keepalived's parser, including the way it
-goes wrong: brackets and contexts are two separate stacks.  A known block
-pushes both; an unknown one (or a `{` after a value keyword) pushes only a
-bracket, so its content is read in the enclosing context and its `}` closes
-that context.  A block keyword without `{` pushes only a context.  One misspelt
-block name therefore gives the same cascade of messages as the real program.
+A `Block` holds `Keyword`s.  Each keyword is declared once, with everything that
+anybody asks about it: the walk (`convert`, `read`, `open`), the dump (`show`),
+the manual page, completion, `explain` and the JSON schema (`arguments`,
+`default`, `unit`, `help`, `since`, `schema`).
+
+The walk follows keepalived's parser, including the way it goes wrong: brackets
+and contexts are two separate stacks.  A known block pushes both; an unknown one
+(or a `{` after a value keyword) pushes only a bracket, so its content is read in
+the enclosing context and its `}` closes that context.  A block keyword without
+`{` pushes only a context.  One misspelt block name therefore gives the same
+cascade of messages as the real program; while the two stacks differ in height,
+what is wrong with keywords and braces is noted as a consequence of the mistake
+that made them differ (`Diagnostic.cause`).
 
 Nothing raises: a mistake becomes a `Diagnostic` in `Run` and reading goes on,
 except after a missing required argument, where keepalived stops at once.
+
+Large files repeat themselves (`weight 1`), so what a plain statement means is
+remembered by block and text (`Run.memo`), unless something was said about it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
 
-from keepalived_py.base.record import Record, Struct, fresh
-from keepalived_py.config.document import Directive
+from keepalived_py.base.record import Record, Struct
+from keepalived_py.config.document import Directive, Statement, directive_of
 from keepalived_py.config.host import Host
+from keepalived_py.config.written import Written
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 
 T = TypeVar("T")
 
 BLOCK_BRACE = "{"
+FAILED: Final = object()  # what a converter returns when the statement has no usable value
+BASELINE = "2.2.7"  # whose verdicts `-t` gives
+CASCADING = frozenset({ErrorClass.UNKNOWN_KEYWORD, ErrorClass.UNEXPECTED_BRACE, ErrorClass.MISSING_BRACE})
 
 
-class Run(Struct):
-    """What one reading collects: diagnostics, keywords without effect, whether it stopped."""
+class Run:
+    """What one reading collects, and what it may ask: the machine, and what was written so far.
 
-    host: Host
-    diagnostics: list[Diagnostic] = fresh(list)
-    without_effect: list[str] = fresh(list)
-    stopped: bool = False
+    `compat` is the version of keepalived whose verdicts are wanted; keywords
+    that are newer are understood all the same.  `stopped`: a required argument
+    was missing.  `cause`: the mistake whose consequences are being read.
+    """
+
+    def __init__(self, host: Host, written: Written | None = None, compat: str = BASELINE) -> None:
+        self.host = host
+        self.compat = compat
+        self.diagnostics: list[Diagnostic] = []
+        self.without_effect: list[str] = []
+        self.stopped = False
+        self.cause: Diagnostic | None = None
+        self.memo: dict[int, dict[str, tuple[str, Any]]] = {}
+        self._written = written
+
+    @property
+    def written(self) -> Written:
+        """The drafts of everything read so far."""
+        assert self._written is not None
+        return self._written
 
     def error(
         self,
         message: str,
         at: Directive | None = None,
         *,
+        word: int | None = None,
         code: str = "invalid-value",
         error_class: ErrorClass | None = ErrorClass.GENERAL,
         severity: Severity = Severity.ERROR,
         suggestion: str = "",
         expected: str = "",
-    ) -> None:
-        """Record a mistake that keepalived prints at `-t`; `at` None: it names no line."""
-        origin = at.line_origin if at is not None else None
-        self.diagnostics.append(
-            Diagnostic(code, message, severity, origin, error_class, expected, suggestion)
+        notes: tuple[str, ...] = (),
+    ) -> Diagnostic:
+        """Record a mistake that keepalived prints at `-t`.
+
+        `at` None: it names no line.  `word`: the word of the statement that is wrong.
+        """
+        cause = self.cause if error_class in CASCADING else None
+        made = Diagnostic(
+            code,
+            message,
+            severity,
+            _origin(at, word),
+            error_class,
+            expected,
+            suggestion,
+            notes,
+            cause=cause,
         )
+        self.diagnostics.append(made)
+        return made
 
     def log(self, message: str, at: Directive | None = None, *, code: str = "note") -> None:
         """Record a line that keepalived only logs; it never changes the exit code."""
-        origin = at.line_origin if at is not None else None
-        self.diagnostics.append(Diagnostic(code, message, Severity.WARNING, origin, None, logged_only=True))
+        self.diagnostics.append(
+            Diagnostic(code, message, Severity.WARNING, _origin(at), None, logged_only=True)
+        )
 
     def missing_parameter(self, at: Directive, keyword: str, position: int) -> None:
         """A required word is not there: keepalived stops at once with exit 2."""
@@ -77,17 +123,42 @@ class Run(Struct):
         self.without_effect.append(f"{owner}{at.keyword} ({place})")
 
 
+def _origin(at: Directive | None, word: int | None = None) -> Origin | None:
+    if at is None:
+        return None
+    return at.line_origin if word is None else at.word_origin(word)
+
+
 Reader = Callable[[Run, T, Directive], None]
+Converter = Callable[[Run, T, Directive], Any]
 Opener = Callable[[Run, T, Directive], Any]
+Show = Callable[[Any], Iterable[str]]
 
 
 class Keyword(Record, Generic[T]):
     """One keyword of one block.
 
-    `read` stores a value.  A keyword with `block` opens a context instead:
-    `open` makes the record its content is stored in, None refuses the whole
-    block (its content is then skipped unread), and `close` runs at its `}`.
-    `required`: without a first argument keepalived stops with exit 2.
+    A plain keyword has `convert`: the statement's value, which the walk stores
+    in `attribute` of the draft (and remembers by the text, if `pure`: it
+    depends on the words alone), or FAILED after a complaint.  One that does
+    more than store a value has `read` instead.
+
+    A keyword with `block` (or "module:NAME" of one, imported when it is first
+    used) opens a context: `open` makes the draft its content is stored in,
+    None refuses the whole block (its content is then skipped unread), and
+    `close` runs at its `}`.
+
+    Without a first argument: `required` stops as keepalived does (exit 2),
+    `missing` is its message where it goes on.
+
+    `show` gives, for the value of `attribute` in the model, the words behind
+    the keyword for each line that writes it; none if it need not be written.
+    `schema` is the JSON Schema of the value.
+
+    `since` is the version of keepalived that brought it, `removed` the one
+    that took it away (it is unknown, but we can tell why); `deprecation` is
+    keepalived's complaint about its use; `alias` names the keyword that means
+    the same and is written instead; `meaningless` says why it does nothing here.
     """
 
     name: str
@@ -98,21 +169,47 @@ class Keyword(Record, Generic[T]):
     help: str = ""
     since: str = ""
     required: bool = False
-    block: "Block[Any] | None" = None
+    block: "Block[Any] | str | None" = None
     open: Opener[T] | None = None
     close: Reader[Any] | None = None
+    convert: Converter[T] | None = None
+    attribute: str = ""
+    pure: bool = True
+    missing: str = ""
+    show: Show | None = None
+    schema: dict[str, Any] | None = None
+    removed: str = ""
+    deprecation: str = ""
+    alias: str = ""
+    meaningless: str = ""
+
+    def inner(self) -> "Block[Any]":
+        """The block it opens."""
+        if isinstance(self.block, str):
+            module, _, name = self.block.partition(":")
+            found: Block[Any] = getattr(import_module(module), name)
+            return found
+        assert self.block is not None
+        return self.block
 
 
 class Block(Record, Generic[T]):
     """A named set of keywords, or (with `entry`) a list with one entry per line.
 
-    `fallback` finds keywords that are not declared here but valid all the same.
+    `record` is the class of the model it describes; `show_header` the words
+    behind the block's keyword for a record, `show_entry` the line of one entry
+    of a list; `entry_help` describes such an entry.  `fallback` finds keywords
+    that are not declared here but valid all the same.
     """
 
     name: str
-    keywords: dict[str, Keyword[T]] = fresh(dict)
+    keywords: Mapping[str, Keyword[T]] = MappingProxyType({})
     entry: Reader[T] | None = None
     fallback: Callable[[str], "Keyword[Any] | None"] | None = None
+    record: type[Record] | None = None
+    show_header: Callable[[Any], str] | None = None
+    show_entry: Callable[[Any], str] | None = None
+    entry_help: str = ""
 
     def find(self, name: str) -> "Keyword[Any] | None":
         """The keyword called `name`, or None if it is not valid in this block."""
@@ -122,27 +219,44 @@ class Block(Record, Generic[T]):
         return found
 
 
-def block(name: str, keywords: Sequence[Keyword[T]]) -> Block[T]:
+def block(name: str, keywords: Sequence[Keyword[T]], **more: Any) -> Block[T]:
     """A block out of its keywords; raises ValueError if one is declared twice."""
     table = {keyword.name: keyword for keyword in keywords}
     if len(table) != len(keywords):
         raise ValueError(f"a keyword of {name} is declared twice")
-    return Block(name, table)
+    return Block(name, table, **more)
 
 
-class _Context(Struct):
-    """An open block: its schema, the record being filled, and how it ends."""
+def entries(name: str, entry: Reader[Any], **more: Any) -> Block[Any]:
+    """A block that is a list: one entry on each line."""
+    return Block(name, entry=entry, **more)
 
-    block: Block[Any]
-    target: Any
-    at: Directive | None = None
-    close: Reader[Any] | None = None
+
+class _Context:
+    """An open block: its schema, the draft being filled, and how it ends."""
+
+    __slots__ = ("at", "block", "close", "given", "memo", "target")
+
+    def __init__(
+        self,
+        run: Run,
+        block: Block[Any],
+        target: Any,
+        at: Directive | None = None,
+        close: Reader[Any] | None = None,
+    ) -> None:
+        self.block = block
+        self.target = target
+        self.at = at
+        self.close = close
+        self.given: dict[str, Statement] | None = getattr(target, "given", None)
+        self.memo: dict[str, tuple[str, Any]] = run.memo.setdefault(id(block), {})
 
 
 class _Bracket(Struct):
     """An open `{`: the statements still to come inside it."""
 
-    rest: Iterator[Directive]
+    rest: Iterator[Statement]
     owner: Directive | None
 
 
@@ -151,23 +265,45 @@ class _Walk:
 
     def __init__(self, run: Run, root: Block[Any], target: Any) -> None:
         self.run = run
-        self.contexts = [_Context(root, target)]
+        self.contexts = [_Context(run, root, target)]
         self.brackets: list[_Bracket] = []
 
-    def walk(self, directives: Sequence[Directive]) -> None:
+    def walk(self, directives: Sequence[Statement]) -> None:
         """Read everything; stops early after a missing required argument."""
         self.brackets.append(_Bracket(iter(directives), None))
         while self.brackets and not self.run.stopped:
             bracket = self.brackets[-1]
-            directive = next(bracket.rest, None)
-            if directive is not None:
-                self._statement(directive)
+            if self._plain(bracket):
                 continue
             self.brackets.pop()
             if bracket.owner is not None:
                 self._closed(bracket.owner)
+                self._level()
+        self.run.cause = None
         while len(self.contexts) > 1 and not self.run.stopped:
             self._leave()
+
+    def _plain(self, bracket: _Bracket) -> bool:
+        """Read on in `bracket`; False when it is at its end, True when a stack has moved."""
+        context = self.contexts[-1]
+        memo, target, given = context.memo, context.target, context.given
+        for statement in bracket.rest:
+            if type(statement) is tuple:
+                known = memo.get(statement[0])
+                if known is not None:
+                    setattr(target, known[0], known[1])
+                    if given is not None:
+                        given[known[0]] = statement
+                    continue
+            self._statement(directive_of(statement))
+            if self.run.stopped or self.brackets[-1] is not bracket or self.contexts[-1] is not context:
+                return True
+        return False
+
+    def _level(self) -> None:
+        """Once the stacks agree again, what follows is no consequence any more."""
+        if len(self.contexts) == max(len(self.brackets), 1):
+            self.run.cause = None
 
     def _statement(self, directive: Directive) -> None:
         context = self.contexts[-1]
@@ -179,23 +315,42 @@ class _Walk:
             self._entry(context, directive)
             return
         if not directive.words:
-            self._stray(directive)
+            self._stray(directive, None)
             return
         keyword = context.block.find(name)
-        if keyword is None:
-            self._unknown(context, directive)
-        elif keyword.block is not None:
+        if keyword is None or keyword.removed:
+            self._unknown(context, directive, keyword)
+            return
+        if keyword.since > self.run.compat:
+            self._newer(keyword, directive)
+        if keyword.deprecation:
+            self.run.error(
+                keyword.deprecation, directive, word=0, code="deprecated", error_class=ErrorClass.DEPRECATED
+            )
+        if keyword.block is not None:
             self._open(context, keyword, directive)
         else:
             self._value(context, keyword, directive)
 
     def _value(self, context: _Context, keyword: Keyword[Any], directive: Directive) -> None:
-        if keyword.required and len(directive.words) < 2:
-            self.run.missing_parameter(directive, keyword.name, 2)
-            return
-        if keyword.read is not None:
-            keyword.read(self.run, context.target, directive)
-        self._stray(directive)
+        run = self.run
+        if len(directive.words) < 2 and (keyword.required or keyword.missing):
+            if keyword.required:
+                run.missing_parameter(directive, keyword.name, 2)
+                return
+            run.error(keyword.missing, directive, code="missing-value")
+        elif keyword.convert is not None:
+            said = len(run.diagnostics)
+            value = keyword.convert(run, context.target, directive)
+            if value is not FAILED:
+                setattr(context.target, keyword.attribute, value)
+                if context.given is not None:
+                    context.given[keyword.attribute] = directive
+                if keyword.pure and not keyword.deprecation and len(run.diagnostics) == said:
+                    context.memo[directive.raw] = keyword.attribute, value
+        elif keyword.read is not None:
+            keyword.read(run, context.target, directive)
+        self._stray(directive, None)
 
     def _entry(self, context: _Context, directive: Directive) -> None:
         read = context.block.entry
@@ -207,56 +362,79 @@ class _Walk:
             self.brackets.append(_Bracket(iter(directive.body), directive))
 
     def _open(self, context: _Context, keyword: Keyword[Any], directive: Directive) -> None:
-        if keyword.required and len(directive.words) < 2:
-            self.run.missing_parameter(directive, keyword.name, 2)
+        run = self.run
+        if len(directive.words) < 2 and keyword.required:
+            run.missing_parameter(directive, keyword.name, 2)
+            return
+        if len(directive.words) < 2 and keyword.missing:
+            run.error(keyword.missing, directive, code="missing-value")
             return
         target = context.target
         if keyword.open is not None:
-            target = keyword.open(self.run, context.target, directive)
+            target = keyword.open(run, context.target, directive)
             if target is None:
                 return
-        assert keyword.block is not None
-        if directive.body is None:
-            if keyword.block.entry is not None:
-                self.run.log("Missing '{' at beginning of configuration block", directive)
-            else:
-                self.run.error(
-                    "Missing '{' at beginning of configuration block",
-                    directive,
-                    code="missing-brace",
-                    error_class=ErrorClass.MISSING_BRACE,
-                )
-        else:
+        inner = keyword.inner()
+        if directive.body is not None:
             self.brackets.append(_Bracket(iter(directive.body), directive))
-        self.contexts.append(_Context(keyword.block, target, directive, keyword.close))
+        elif inner.entry is not None:
+            run.log("Missing '{' at beginning of configuration block", directive)
+        else:
+            said = run.error(
+                "Missing '{' at beginning of configuration block",
+                directive,
+                code="missing-brace",
+                error_class=ErrorClass.MISSING_BRACE,
+            )
+            run.cause = run.cause or said
+        self.contexts.append(_Context(run, inner, target, directive, keyword.close))
 
-    def _unknown(self, context: _Context, directive: Directive) -> None:
+    def _unknown(self, context: _Context, directive: Directive, keyword: Keyword[Any] | None) -> None:
         name = directive.keyword
-        self.run.error(
+        why = keyword is not None and f"keepalived took {name} out in version {keyword.removed}"
+        said = self.run.error(
             f"Unknown keyword '{name}'",
             directive,
-            code="unknown-keyword",
+            word=0,
+            code="removed-keyword" if keyword is not None else "unknown-keyword",
             error_class=ErrorClass.UNKNOWN_KEYWORD,
-            suggestion=closest(name, context.block.keywords),
+            suggestion="" if keyword is not None else closest(name, context.block.keywords),
+            notes=tuple(note for note in (why, keyword is not None and keyword.help) if note),
         )
-        self._stray(directive)
+        self._stray(directive, said)
 
-    def _stray(self, directive: Directive) -> None:
+    def _newer(self, keyword: Keyword[Any], directive: Directive) -> None:
+        """It is understood, but the version whose verdict is wanted does not know it."""
+        self.run.error(
+            f"Unknown keyword '{keyword.name}'",
+            directive,
+            word=0,
+            code="newer-keyword",
+            error_class=ErrorClass.UNKNOWN_KEYWORD,
+            severity=Severity.WARNING,
+            notes=(f"keepalived has it since {keyword.since}; {self.run.compat} refuses it",),
+        )
+
+    def _stray(self, directive: Directive, cause: Diagnostic | None) -> None:
         """A `{` where none may stand: report it and read its content where we are."""
         if directive.body is None:
             return
-        self.run.error(
+        before = self.run.cause
+        self.run.cause = before or cause
+        said = self.run.error(
             "Unexpected '{' - ignoring",
             directive,
             code="unexpected-brace",
             error_class=ErrorClass.UNEXPECTED_BRACE,
         )
+        self.run.cause = self.run.cause or said
         self.brackets.append(_Bracket(iter(directive.body), directive))
 
     def _brace(self, directive: Directive) -> None:
         """A `}` that the lexical layer found no `{` for."""
         if len(self.contexts) > 1:
             self._leave()
+            self._level()
             return
         self.run.error(
             "Unknown keyword '}'", directive, code="unknown-keyword", error_class=ErrorClass.UNKNOWN_KEYWORD
@@ -282,14 +460,14 @@ def _end_of(owner: Directive) -> Origin:
     return owner.close_origin or owner.line_origin
 
 
-def walk(run: Run, root: Block[Any], target: Any, directives: Sequence[Directive]) -> None:
+def walk(run: Run, root: Block[Any], target: Any, directives: Sequence[Statement]) -> None:
     """Read `directives` by the schema `root` into `target`; mistakes go to `run`."""
     _Walk(run, root, target).walk(directives)
 
 
-def closest(name: str, names: dict[str, Keyword[Any]]) -> str:
+def closest(name: str, names: Iterable[str]) -> str:
     """The known keyword most like `name`, or "" if none is near."""
     import difflib  # paid only when there is a mistake to explain
 
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
     return near[0] if near else ""

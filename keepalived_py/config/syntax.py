@@ -1,31 +1,35 @@
 """Tokens to a tree of directives; and the one door into the lexical layer.
 
-lark turns the grammar file into LALR(1) tables.  Importing lark and reading a
-grammar costs some 50 ms, as much as everything else a check of a small file
-does, so its tables are kept in `tables` next to a checksum of the grammar and
-run here; while they do not fit the grammar file, lark makes them anew.  Since
-the grammar is total there is no syntax exception; what is wrong with the
-braces was noted by the scanner.
+lark's LALR(1) parser does the work, on tables that lark made of the grammar
+file.  Importing all of lark and having it read a grammar costs more than
+everything else a check of a small file does, so only its parser is imported
+and the tables are kept in `tables`, next to a checksum of the grammar; when
+they do not fit the grammar file, lark makes them anew.  Since the grammar is
+total there is no syntax exception; what is wrong with the braces was noted by
+the scanner.
 """
 
 import gc
 import os
+import sys
 from binascii import crc32
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import chain
+from importlib.machinery import PathFinder
+from types import ModuleType
 from typing import Any
 
 from keepalived_py.config import tables
 from keepalived_py.config.command_words import split_command
-from keepalived_py.config.document import Directive, Document
+from keepalived_py.config.document import Directive, Document, Line, Statement
 from keepalived_py.config.reader import Reader
-from keepalived_py.config.scan import Line, Piece, Scanner
+from keepalived_py.config.scan import Piece, Scanner
 from keepalived_py.diagnostics.report import Diagnostic
 
 __all__ = ["make_tables", "parse", "read_document", "split_command"]
 
-Rules = tuple[tuple[str, int], ...]
+# A rule is its name and the symbols it is made of.
+Rules = tuple[tuple[str, tuple[str, ...]], ...]
 States = tuple[dict[str, int], ...]
 
 
@@ -68,18 +72,41 @@ def make_tables(grammar: str) -> tuple[Rules, States]:
         }
         for state in order
     )
-    return tuple((str(rule.origin.name), len(rule.expansion)) for rule in rules), states
+    return tuple(
+        (str(rule.origin.name), tuple(str(symbol.name) for symbol in rule.expansion)) for rule in rules
+    ), states
 
 
 class _Inline(list[Any]):
     """The children of a rule that is no node of its own (its name begins with `_`)."""
 
 
-def _join(children: Iterable[Any]) -> list[Directive]:
+class _Token:
+    """One token: its terminal and what the scanner found; lark asks for `type` alone."""
+
+    __slots__ = ("piece", "type")
+
+    def __init__(self, kind: str, piece: Piece) -> None:
+        self.type = kind
+        self.piece = piece
+
+
+def _inline(children: list[Any]) -> Any:
+    """Hand the children on; a single one stays as it is."""
+    first = children[0]
+    if isinstance(first, _Inline):
+        first.extend(children[1:])
+        return first
+    return first if len(children) == 1 else _Inline(children)
+
+
+def _join(children: Iterable[Any]) -> list[Statement]:
     """What the parser gives for a body, flat: runs are lists, blocks are directives."""
-    body: list[Directive] = []
+    body: list[Statement] = []
     for child in children:
-        if isinstance(child, list):
+        if isinstance(child, _Inline):
+            body.extend(_join(child))
+        elif isinstance(child, list):
             body.extend(child)
         else:
             body.append(child)
@@ -109,39 +136,73 @@ def _tables() -> tuple[Rules, States]:
     return make_tables(grammar.decode())
 
 
-def _run(tokens: Iterable[tuple[str, Piece]]) -> list[Directive]:
-    """Shift and reduce; a rule whose name begins with `_` hands its children to its parent."""
-    rules, table = _tables()
-    states = [0]
-    values: list[Any] = []
-    for kind, piece in chain(tokens, (("$END", None),)):
-        action = table[states[-1]][kind]
-        while action < 0:
-            name, length = rules[-action - 1]
-            if length != 1 or name[0] != "_":  # handing on one value changes nothing
-                _reduce(name, length, values)
-            del states[len(states) - length :]
-            states.append(table[states[-1]][name])
-            action = table[states[-1]].get(kind, 0)
-        states.append(action)
-        values.append(piece)
-    result: list[Directive] = values[0]
-    return result
+def _import_parser() -> Any:
+    """lark's LALR parser without the rest of lark (grammar reader, Earley, trees).
+
+    `import lark` loads all of it.  The parser's modules are imported below an
+    empty package of that name, which makes room for the real one afterwards.
+    """
+    if "lark" in sys.modules:
+        import lark.parsers.lalr_parser as parser
+
+        return parser
+    found = PathFinder.find_spec("lark")
+    assert found is not None
+    package = ModuleType("lark")
+    package.__path__ = found.submodule_search_locations or []
+    sys.modules["lark"] = package
+    try:
+        import lark.parsers.lalr_parser as parser
+    finally:
+        del sys.modules["lark"]
+    return parser
 
 
-def _reduce(name: str, length: int, values: list[Any]) -> None:
-    """Put the value of a rule in the place of those of its parts."""
-    first = len(values) - length
-    gathered = values[first] if length else None
-    if not isinstance(gathered, _Inline):
-        gathered = _Inline(values[first : first + 1])
-    for child in values[first + 1 :]:
-        if isinstance(child, _Inline):
-            gathered.extend(child)
-        else:
-            gathered.append(child)
-    del values[first:]
-    values.append(gathered if name[0] == "_" else _BUILDERS[name](gathered))
+def _callbacks(rules: Sequence[Any]) -> dict[Any, Callable[[Any], Any]]:
+    """What each rule makes of its children, and each terminal of its token."""
+    made: dict[Any, Callable[[Any], Any]] = {rule: _BUILDERS.get(rule.origin.name, _inline) for rule in rules}
+    for kind in ("RUN", "OPEN", "LB", "CLOSE"):
+        made[kind] = lambda token: token.piece
+    return made
+
+
+@cache
+def _configuration() -> tuple[Any, Any]:
+    """lark's class of a running parser, and what it runs: our tables and callbacks."""
+    parser = _import_parser()
+    from lark.grammar import NonTerminal, Rule, Terminal
+    from lark.parsers.lalr_analysis import IntParseTable, Reduce, Shift
+    from lark.parsers.lalr_parser_state import ParseConf, ParserState
+
+    names, states = _tables()
+    origins = {name for name, _ in names}
+    rules = [
+        Rule(NonTerminal(name), [NonTerminal(x) if x in origins else Terminal(x) for x in expansion], place)
+        for place, (name, expansion) in enumerate(names)
+    ]
+    table: Any = IntParseTable(  # type: ignore[no-untyped-call]
+        {
+            place: {
+                name: (Shift, action) if action >= 0 else (Reduce, rules[-action - 1])
+                for name, action in row.items()
+            }
+            for place, row in enumerate(states)
+        },
+        {"start": 0},
+        {"start": states[0]["start"]},
+    )
+    assert parser.ParserState is ParserState
+    return ParserState, ParseConf(table, _callbacks(rules), "start")
+
+
+def _run(tokens: Iterable[tuple[str, Piece]]) -> list[Statement]:
+    """The statements of the top level, blocks with their bodies."""
+    parser, configuration = _configuration()
+    feed = parser(configuration, None).feed_token
+    for kind, piece in tokens:
+        feed(_Token(kind, piece))
+    statements: list[Statement] = feed(_Token("$END", None), True)
+    return statements
 
 
 def parse(lines: Sequence[Line]) -> Document:

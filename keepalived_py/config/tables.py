@@ -1,30 +1,30 @@
 """The LALR(1) tables of `grammar/keepalived.lark`, as `syntax.make_tables` has lark make them.
 
 Made once because making them costs half the time of checking a small file.  A
-rule is its name and length.  A state maps a symbol to an action: n >= 0 goes to
+rule is its name and its symbols.  A state maps a symbol to an action: n >= 0 goes to
 state n, n < 0 reduces by rule -n - 1.  They hold for the grammar file with this
 checksum alone.
 """
 
 GRAMMAR_CRC32 = 0x08F99FC4
 
-RULES: tuple[tuple[str, int], ...] = (
-    ("__block_star_1", 2),
-    ("__block_star_1", 1),
-    ("__start_star_0", 2),
-    ("__start_star_0", 2),
-    ("__start_star_0", 1),
-    ("__start_star_0", 1),
-    ("_item", 1),
-    ("_item", 1),
-    ("_item", 1),
-    ("anonymous", 2),
-    ("anonymous", 3),
-    ("block", 2),
-    ("block", 3),
-    ("start", 0),
-    ("start", 1),
-    ("stray", 1),
+RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("__block_star_1", ("__block_star_1", "_item")),
+    ("__block_star_1", ("_item",)),
+    ("__start_star_0", ("__start_star_0", "_item")),
+    ("__start_star_0", ("__start_star_0", "stray")),
+    ("__start_star_0", ("_item",)),
+    ("__start_star_0", ("stray",)),
+    ("_item", ("RUN",)),
+    ("_item", ("anonymous",)),
+    ("_item", ("block",)),
+    ("anonymous", ("LB", "CLOSE")),
+    ("anonymous", ("LB", "__block_star_1", "CLOSE")),
+    ("block", ("OPEN", "CLOSE")),
+    ("block", ("OPEN", "__block_star_1", "CLOSE")),
+    ("start", ()),
+    ("start", ("__start_star_0",)),
+    ("stray", ("CLOSE",)),
 )
 
 STATES: tuple[dict[str, int], ...] = (

@@ -43,6 +43,8 @@ class Diagnostic(Record):
     `logged_only`: keepalived writes this to its log and not to the output of `-t`.
     `stops`: keepalived gives up at once here (exit 2).
     `own`: our own help, without a counterpart in keepalived; its output style leaves it out.
+    `cause`: the mistake of which this is a mere consequence; only keepalived's style prints it by itself.
+    `fix`: the text that stands for `origin`'s span in a right file, where that is sure.
     """
 
     code: str
@@ -56,3 +58,5 @@ class Diagnostic(Record):
     logged_only: bool = False
     stops: bool = False
     own: bool = False
+    cause: "Diagnostic | None" = None
+    fix: str = ""

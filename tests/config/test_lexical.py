@@ -1,19 +1,20 @@
 """The lexical layer: case files (text, then words and messages under dashes), includes, bounds."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from keepalived_py.config.document import Directive, Document
+from keepalived_py.config.document import Directive, Document, Statement, directive_of
 from keepalived_py.config.syntax import read_document, split_command
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.case"))
 
 
-def shown(directives: list[Directive] | tuple[Directive, ...], indent: str = "") -> list[str]:
+def shown(statements: Sequence[Statement], indent: str = "") -> list[str]:
     lines = []
-    for directive in directives:
+    for directive in map(directive_of, statements):
         lines.append(indent + "|".join(directive.words) + (" {" if directive.body is not None else ""))
         if directive.body is not None:
             lines += [*shown(directive.body, indent + "  "), indent + "}"]
@@ -43,7 +44,7 @@ def test_include_is_relative_and_keeps_its_chain(tmp_path: Path) -> None:
     (tmp_path / "d" / "c.conf").write_text("\n  c {\n")
     document = read(tmp_path, "$F=d/{b,x}\ninclude $F.conf\ninclude ${F}.conf\n}\n")
     assert "c {" in shown(document.directives)
-    header = next(d for d in document.directives if d.keyword == "c")
+    header = next(d for d in map(directive_of, document.directives) if d.keyword == "c")
     origin = header.line_origin
     assert (origin.file, origin.line, origin.column) == ("c.conf", 2, 3)
     assert origin.included_from is not None and origin.included_from.file == "d/b.conf"
@@ -92,8 +93,10 @@ def test_missing_main_file() -> None:
 
 def test_words_know_their_place(tmp_path: Path) -> None:
     block = read(tmp_path, 'a {\n\tkey  "x y" z # c\n}').directives[0]
+    assert isinstance(block, Directive)
     assert block.body is not None and block.close_origin is not None
-    places = [block.body[0].word_origin(i) for i in range(3)]
+    key = directive_of(block.body[0])
+    places = [key.word_origin(i) for i in range(3)]
     assert [(p.column, p.end_column) for p in places] == [(2, 5), (7, 12), (13, 14)]
     assert block.close_origin.line == 3
 
@@ -117,7 +120,7 @@ def test_expansion_is_bounded(tmp_path: Path, text: str) -> None:
 
 def test_odd_bytes(tmp_path: Path) -> None:
     document = read(tmp_path, b"a\xa0b\x0cc\r\nd\xff\n\xc2\xa0e f\n$x\0y\n#" + b"x" * 1100 + b"\nlast")
-    assert [len(d.words) for d in document.directives] == [2, 1, 2, 1, 1]
+    assert [len(d.words) for d in map(directive_of, document.directives)] == [2, 1, 2, 1, 1]
     assert [d.code for d in document.diagnostics] == ["line-too-long"]
 
 

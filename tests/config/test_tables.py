@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from keepalived_py.config import syntax, tables
+from keepalived_py.config.document import directive_of
 
 GRAMMAR = Path(__file__).parents[2] / "grammar" / "keepalived.lark"
 
@@ -15,8 +16,10 @@ GRAMMAR = Path(__file__).parents[2] / "grammar" / "keepalived.lark"
 def other_checksum(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tables, "GRAMMAR_CRC32", tables.GRAMMAR_CRC32 ^ 1)
     syntax._tables.cache_clear()
+    syntax._configuration.cache_clear()
     yield
     syntax._tables.cache_clear()
+    syntax._configuration.cache_clear()
 
 
 def test_stored_tables_are_of_this_grammar() -> None:
@@ -31,7 +34,8 @@ def test_of_another_grammar_they_are_made_anew(monkeypatch: pytest.MonkeyPatch, 
     path = tmp_path / "k.conf"
     path.write_text("a {\n b 1\n c {\n }\n}\n}\n{\n d\n")
     found = syntax.read_document(str(path), "")
-    assert repr(list(found.directives)) == (
-        "[Directive(('a',), body=[Directive(('b', '1'), body=None), Directive(('c',), body=[])]), "
-        "Directive(('}',), body=None), Directive((), body=[Directive(('d',), body=None)])]"
-    )
+    first, stray, second = map(directive_of, found.directives)
+    assert (first.words, stray.words, second.words) == (("a",), ("}",), ())
+    assert first.body is not None and second.body is not None
+    assert [directive_of(one).words for one in first.body] == [("b", "1"), ("c",)]
+    assert [directive_of(one).words for one in second.body] == [("d",)]

@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, IPv6Address
 from keepalived_py.base.clock import Micros
 from keepalived_py.config.blocks import known, script_users, values
 from keepalived_py.config.blocks.values import TIMER_SECONDS, UNSIGNED, bad_number, integer, second
-from keepalived_py.config.blocks.written import WrittenGarp, WrittenGlobals
 from keepalived_py.config.document import Directive
-from keepalived_py.config.schema import Block, Keyword, Run, block
+from keepalived_py.config.schema import FAILED, Block, Keyword, Run, block
+from keepalived_py.config.written import WrittenGarp, WrittenGlobals
 
 UMASK_BITS = {
     f"I{kind}{who}": bit << shift
@@ -155,8 +155,10 @@ def _garp(
     )
 
     def read(run: Run, target: WrittenGlobals, at: Directive) -> None:
-        assert inner.read is not None
-        inner.read(run, target.garp, at)
+        assert inner.convert is not None
+        value = inner.convert(run, target.garp, at)
+        if value is not FAILED:
+            setattr(target.garp, attribute, value)
 
     return Keyword(name, read, inner.arguments, unit="s" if scale > 1 else "", help=help, required=True)
 

@@ -8,9 +8,9 @@ user and group.  Hence `notify /x.sh a` means user a, and arguments need quotes.
 from keepalived_py.config.blocks import script_users
 from keepalived_py.config.blocks.commands import read_command_line
 from keepalived_py.config.blocks.values import BOOLEANS
-from keepalived_py.config.blocks.written import Written, WrittenCommand, WrittenGroup, WrittenInstance
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Keyword, Reader, Run
+from keepalived_py.config.written import Written, WrittenCommand, WrittenGroup, WrittenInstance
 
 Holder = WrittenInstance | WrittenGroup
 

@@ -1,6 +1,13 @@
-"""The top level of a configuration: plain keywords and the blocks, put together."""
+"""The top level of a configuration: plain keywords and the blocks, put together.
+
+A block's module is imported when the block is first met, so a file pays only
+for the blocks it uses.  Such a module has `BLOCK`, its schema, `opened`, which
+makes the draft (or refuses the block with None), and where something is to be
+done at the end of the block `closed`.
+"""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from keepalived_py.base.record import replace
@@ -12,14 +19,36 @@ from keepalived_py.config.blocks import (
     vrrp_instance,
     vrrp_script,
 )
-from keepalived_py.config.blocks.written import Written, WrittenGlobals
 from keepalived_py.config.document import Directive
-from keepalived_py.config.schema import Block, Keyword, Run
+from keepalived_py.config.schema import FAILED, Block, Keyword, Run
+from keepalived_py.config.written import Written
 
 TRACKABLE = ("track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance")
 
 
-def globals_root(written: Written) -> Block[Written]:
+def lazy(
+    name: str, module: str, arguments: str, help: str, *, block: str = "BLOCK", **more: Any
+) -> Keyword[Any]:
+    """The keyword of a top-level block whose module is imported when it is met."""
+    path = f"keepalived_py.config.blocks.{module}"
+
+    def opened(run: Run, target: Written, at: Directive) -> Any:
+        return import_module(path).opened(run, target, at)
+
+    def closed(run: Run, target: Any, at: Directive) -> None:
+        end: Callable[[Run, Any, Directive], None] | None = getattr(import_module(path), "closed", None)
+        if end is not None:
+            end(run, target, at)
+
+    return Keyword(
+        name, None, arguments, help=help, block=f"{path}:{block}", open=opened, close=closed, **more
+    )
+
+
+BLOCKS: list[Keyword[Any]] = []
+
+
+def globals_root() -> Block[Written]:
     """The first pass: top-level values and `global_defs`, wherever they stand."""
     keywords: dict[str, Keyword[Written]] = {
         keyword.name: _on_globals(keyword) for keyword in global_defs.TOP_LEVEL
@@ -33,8 +62,9 @@ def globals_root(written: Written) -> Block[Written]:
 def root(written: Written) -> Block[Written]:
     """The whole top level; `written` is what earlier blocks said, for blocks that refer to them."""
     defined: dict[str, set[str]] = {}
-    table = globals_root(written)
+    table = globals_root()
     blocks = [
+        *BLOCKS,
         vrrp_script.keyword(written),
         vrrp_instance.keyword(written, defined),
         sync_group.keyword(written, defined),
@@ -44,12 +74,18 @@ def root(written: Written) -> Block[Written]:
     return Block("", keywords, fallback=_remembering(known.fallback("/"), defined))
 
 
-def _on_globals(keyword: Keyword[WrittenGlobals]) -> Keyword[Written]:
-    def read(run: Run, target: Written, at: Directive) -> None:
-        assert keyword.read is not None
-        keyword.read(run, target.globals, at)
+def _on_globals(keyword: Keyword[Any]) -> Keyword[Any]:
+    """A top-level keyword that is stored with the globals."""
 
-    return Keyword(keyword.name, read, keyword.arguments, help=keyword.help, required=keyword.required)
+    def read(run: Run, target: Written, at: Directive) -> None:
+        if keyword.convert is not None:
+            value = keyword.convert(run, target.globals, at)
+            if value is not FAILED:
+                setattr(target.globals, keyword.attribute, value)
+        elif keyword.read is not None:
+            keyword.read(run, target.globals, at)
+
+    return replace(keyword, read=read, convert=None)
 
 
 def _remembering(

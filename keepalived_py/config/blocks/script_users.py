@@ -7,9 +7,9 @@ enable_script_security) our own.
 
 from collections.abc import Sequence
 
-from keepalived_py.config.blocks.written import Written
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Run
+from keepalived_py.config.written import Written
 
 DEFAULT_USER = "keepalived_script"
 

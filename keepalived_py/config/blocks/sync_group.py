@@ -3,9 +3,9 @@
 from typing import Any
 
 from keepalived_py.config.blocks import known, notify, tracking, values
-from keepalived_py.config.blocks.written import Written, WrittenGroup
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Block, Keyword, Run, block
+from keepalived_py.config.written import Written, WrittenGroup
 
 
 def _member(run: Run, target: WrittenGroup, at: Directive) -> None:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from keepalived_py.config.blocks import values
-from keepalived_py.config.blocks.written import Written, WrittenGroup, WrittenInstance, WrittenTrack
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Block, Keyword, Run
+from keepalived_py.config.written import Written, WrittenGroup, WrittenInstance, WrittenTrack
 from keepalived_py.diagnostics.report import ErrorClass
 
 Holder = WrittenInstance | WrittenGroup

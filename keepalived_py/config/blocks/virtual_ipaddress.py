@@ -9,9 +9,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from keepalived_py.config.blocks import values
-from keepalived_py.config.blocks.written import Written, WrittenAddress, WrittenInstance
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Block, Keyword, Run
+from keepalived_py.config.written import Written, WrittenAddress, WrittenInstance
 
 MAX_LABEL = 15
 FOREVER = 0xFFFFFFFF

@@ -10,9 +10,9 @@ from typing import Any
 from keepalived_py.config.blocks import known, notify, tracking, values, virtual_ipaddress
 from keepalived_py.config.blocks.values import TIMER_SECONDS, UNSIGNED, integer
 from keepalived_py.config.blocks.virtual_ipaddress import missing_interface
-from keepalived_py.config.blocks.written import Written, WrittenGarp, WrittenInstance
 from keepalived_py.config.document import Directive
-from keepalived_py.config.schema import Block, Keyword, Run, block
+from keepalived_py.config.schema import FAILED, Block, Keyword, Run, block
+from keepalived_py.config.written import Written, WrittenGarp, WrittenInstance
 from keepalived_py.diagnostics.report import ErrorClass
 from keepalived_py.model.config import AuthType, InitialState
 
@@ -229,8 +229,10 @@ def _garp(
         inner: Keyword[WrittenGarp] = values.number(
             name, attribute, 0, high, prefix + message, scale=scale, zero=prefix + zero if zero else ""
         )
-        assert inner.read is not None
-        inner.read(run, target.garp, at)
+        assert inner.convert is not None
+        value = inner.convert(run, target.garp, at)
+        if value is not FAILED:
+            setattr(target.garp, attribute, value)
 
     return Keyword(name, read, f"<INT 0..{high}>", unit=unit, help="announcement of addresses", required=True)
 

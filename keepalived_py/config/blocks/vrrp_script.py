@@ -4,9 +4,9 @@ from keepalived_py.base.clock import Micros
 from keepalived_py.config.blocks import known, script_users, values
 from keepalived_py.config.blocks.commands import read_command_line
 from keepalived_py.config.blocks.values import TIMER_SECONDS, integer
-from keepalived_py.config.blocks.written import Written, WrittenScript
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Block, Keyword, Run, block
+from keepalived_py.config.written import Written, WrittenScript
 
 LARGEST = 2**31 - 1
 MICROSECONDS = 1_000_000

@@ -4,11 +4,13 @@ None always means "not written"; resolve fills in defaults in keepalived's order
 """
 
 from ipaddress import IPv4Address
+from typing import Any
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address
 from keepalived_py.base.record import Struct, fresh
 from keepalived_py.config.document import Directive
+from keepalived_py.config.draft import Draft
 from keepalived_py.model.config import AuthType, Command, InitialState
 
 
@@ -172,12 +174,25 @@ class WrittenGlobals(Struct):
 
 
 class Written(Struct):
-    """A whole configuration as written.  `seen_interfaces_missing`: some named one is not there."""
+    """A whole configuration as written: the drafts of all blocks, in the order of the file."""
 
     globals: WrittenGlobals = fresh(WrittenGlobals)
     instances: dict[str, WrittenInstance] = fresh(dict)
     groups: dict[str, WrittenGroup] = fresh(dict)
     scripts: dict[str, WrittenScript] = fresh(dict)
+    track_files: dict[str, Draft[Any]] = fresh(dict)
+    track_processes: dict[str, Draft[Any]] = fresh(dict)
+    bfd_instances: dict[str, Draft[Any]] = fresh(dict)
+    track_groups: dict[str, Draft[Any]] = fresh(dict)
+    static_addresses: list[Any] = fresh(list)
+    static_routes: list[Any] = fresh(list)
+    static_rules: list[Any] = fresh(list)
+    garp_groups: list[Draft[Any]] = fresh(list)
+    linkbeat_interfaces: list[Draft[Any]] = fresh(list)
+    interface_delays: list[Draft[Any]] = fresh(list)
+    ssl: Draft[Any] | None = None
+    server_groups: dict[str, Draft[Any]] = fresh(dict)
+    virtual_servers: list[Draft[Any]] = fresh(list)
     missing_interface: bool = False
     default_user: tuple[int, int] | None = None
     scripts_run: bool = False
