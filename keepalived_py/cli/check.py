@@ -7,8 +7,10 @@ symbolic link); JSON goes to stdout, for programs.
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from keepalived_py.cli.hosts import host_for
 from keepalived_py.cli.options import Options, Style
 from keepalived_py.config.load import Loaded
 from keepalived_py.daemon import namespaces
@@ -16,6 +18,7 @@ from keepalived_py.diagnostics.render import render
 
 if TYPE_CHECKING:
     from keepalived_py.config.host import Host
+    from keepalived_py.diagnostics.report import Diagnostic
 
 EXIT_BAD_OPTION = 1
 EXIT_CONFIGURATION_ERROR = 5
@@ -31,10 +34,11 @@ def check(options: Options) -> int:
         print(f"Unable to open config-test log file {options.test_file} {reason}", file=sys.stderr)
         return EXIT_BAD_OPTION
     try:
-        loaded = load_for(options)
-        if loaded is None:
-            return 0
-        _report(loaded, options.diagnostics, report_fd)
+        read = _read_in_namespace(options)
+        if read is None:
+            return EXIT_BAD_OPTION if options.facts is not None else 0
+        loaded, found = read
+        report(found, options.diagnostics, report_fd)
     finally:
         if report_fd is not None:
             os.close(report_fd)
@@ -44,41 +48,88 @@ def check(options: Options) -> int:
     return loaded.test_exit_code
 
 
-def load_for(options: Options) -> Loaded | None:
-    """The configuration, read in its network namespace.
+def _read_in_namespace(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]] | None":
+    """The configuration, read in its network namespace, and what is to be said about it.
 
-    None if there is no such namespace: keepalived says nothing more and exits with 0.
+    None if there is no such namespace: keepalived says nothing more and exits
+    with 0.  Also if the description of a machine cannot be read.
     """
     try:
+        if options.facts is not None or options.no_host:
+            return _read_elsewhere(options)
         if options.namespace is not None:
             namespaces.enter(options.namespace)
-        loaded = load_once(options, options.file)
-        named = loaded.configuration.globals.net_namespace
+        read = _read(options, host_for())
+        named = read[0].net_namespace
         if options.namespace is None and named is not None:
             namespaces.enter(named)
-            loaded = load_once(options, options.file)
+            read = _read(options, host_for())
     except namespaces.NamespaceMissing as missing:
         print(missing, file=sys.stderr)
         return None
-    return loaded
+    return read
+
+
+def _read_elsewhere(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]] | None":
+    """The configuration, read for another machine; what could not be checked is said in every style."""
+    from keepalived_py.config.checked import skipped
+    from keepalived_py.config.facts import FactsError
+
+    try:
+        host = host_for(options.facts, options.no_host)
+    except FactsError as error:
+        print(error, file=sys.stderr)
+        return None
+    loaded, found = _read(options, host)
+    if options.diagnostics != "keepalived":
+        return loaded, (*found, *skipped(host, options.ignore))
+    for hint in skipped(host, options.ignore):
+        print(hint.message, file=sys.stderr)
+    return loaded, found
+
+
+def _read(options: Options, host: "Host") -> "tuple[Loaded, Sequence[Diagnostic]]":
+    """keepalived's own style is for programs that know keepalived: it gives no advice and pays for none."""
+    if options.diagnostics == "keepalived":
+        loaded = _load(options, options.file, host)
+        return loaded, loaded.diagnostics
+    from keepalived_py.config.checked import checked
+
+    found = checked(
+        options.file,
+        config_id=_config_id(options, host),
+        host=host,
+        all_config=options.all_config,
+        ignored=options.ignore,
+        **_version(options),
+    )
+    return found.loaded, found.diagnostics
 
 
 def load_once(options: Options, path: str) -> Loaded:
     """Read the configuration at `path` on this machine as it is now."""
+    return _load(options, path, host_for())
+
+
+def _load(options: Options, path: str, host: "Host") -> Loaded:
     from keepalived_py.config.load import load
 
-    name = options.config_id or os.uname().nodename.partition(".")[0]
-    return load(path, config_id=name, host=_host(), all_config=options.all_config)
+    return load(
+        path,
+        config_id=_config_id(options, host),
+        host=host,
+        all_config=options.all_config,
+        **_version(options),
+    )
 
 
-def _host() -> "Host":
-    if namespaces.inside():
-        from keepalived_py.daemon.namespace_host import NamespaceHost
+def _version(options: Options) -> dict[str, str]:
+    """The version whose verdict is wanted, if one was named."""
+    return {} if options.compat is None else {"compat": options.compat}
 
-        return NamespaceHost()
-    from keepalived_py.config.host import RealHost
 
-    return RealHost()
+def _config_id(options: Options, host: "Host") -> str:
+    return options.config_id or (host.host_name() or os.uname().nodename).partition(".")[0]
 
 
 def _open_report(path: str) -> int:
@@ -86,11 +137,11 @@ def _open_report(path: str) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _report(loaded: Loaded, style: Style, report_fd: int | None) -> None:
-    found = loaded.diagnostics
+def report(found: Sequence["Diagnostic"], style: Style, report_fd: int | None = None) -> None:
+    """Write diagnostics where their style belongs, or to an open file."""
     if style == "keepalived":
         found = tuple(each for each in found if not each.logged_only)
-    out = sys.stdout if style == "json" else sys.stderr
+    out = sys.stdout if style in ("json", "sarif") else sys.stderr
     colour = style == "full" and report_fd is None and out.isatty() and not os.environ.get("NO_COLOR")
     text = render(found, style, colour)
     if text and not text.endswith("\n"):

@@ -4,6 +4,7 @@ import platform
 import signal
 
 from keepalived_py import __version__
+from keepalived_py.cli.commands import COMMANDS
 from keepalived_py.cli.options import SPECS, OptionSpec, Value
 
 _COLUMN = 31
@@ -23,11 +24,13 @@ def signal_numbers() -> dict[str, int]:
 
 
 def help_text() -> str:
-    """The list of options."""
-    lines = ["Usage: keepalived-py [OPTION...]"]
+    """The list of options and commands."""
+    lines = ["Usage: keepalived-py [OPTION...]", "  or:  keepalived-py COMMAND [ARGUMENT...]"]
     for spec in SPECS:
         if not spec.hidden:
             lines.append(_help_line(spec))
+    lines += ["", "Commands (keepalived-py COMMAND --help tells more):"]
+    lines += [f"  {name:<{_COLUMN - 2}}{text}" for name, text in COMMANDS.items()]
     return "\n".join(lines)
 
 

@@ -15,6 +15,11 @@ EXIT_PERMISSION = 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run with `arguments` (default: the process's own); returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0][:1] != "-":
+        from keepalived_py.cli import commands
+
+        if commands.is_command(words):
+            return commands.run(words)
     parsed = parse(words)
     if parsed.options.action is Action.CHECK and parsed.options.facility_complaint:
         print(parsed.options.facility_complaint, file=sys.stderr)

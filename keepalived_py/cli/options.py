@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple
 
 from keepalived_py.base.record import Record, Struct, fresh, replace
 
-Style = Literal["keepalived", "full", "json"]
-_STYLES: dict[str, Style] = {"keepalived": "keepalived", "full": "full", "json": "json"}
+Style = Literal["keepalived", "full", "json", "sarif"]
+STYLES: dict[str, Style] = {"keepalived": "keepalived", "full": "full", "json": "json", "sarif": "sarif"}
 
 DEFAULT_CONFIGURATION = "/etc/keepalived/keepalived.conf"
 
@@ -85,7 +85,11 @@ SPECS: tuple[OptionSpec, ...] = (
     _spec("", "signum", "SIGFUNC", "Print the signal for STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON"),
     _spec("t", "config-test", "[=FILE]", "Check the configuration, report on stderr or append to FILE"),
     _spec("", "check-config", "[=FILE]", "The same as --config-test"),
-    _spec("", "diagnostics", "keepalived|full|json", "How --config-test writes its findings"),
+    _spec("", "diagnostics", "keepalived|full|json|sarif", "How --config-test writes its findings"),
+    _spec("", "facts", "FILE", "With --config-test: the machine described in FILE, not this one"),
+    _spec("", "no-host", "", "With --config-test: leave out what depends on the machine"),
+    _spec("", "ignore", "CODE[,CODE]", "With --config-test: leave out these warnings and hints"),
+    _spec("", "compat", "VERSION", "With --config-test: the keepalived whose verdict counts (2.2.7)"),
     _spec("", "config-fd", "FD", "Used inside keepalived only", without_effect=True, hidden=True),
     _spec("", "ignore-sigint", "", "Do not stop on SIGINT"),
     _spec("v", "version", "", "Print the version"),
@@ -137,6 +141,10 @@ class Options(Record):
     ignore_sigint: bool = False
     test_file: str | None = None
     diagnostics: Style = "keepalived"
+    facts: str | None = None
+    no_host: bool = False
+    ignore: tuple[str, ...] = ()
+    compat: str | None = None
     signal_function: str = ""
     without_effect: tuple[str, ...] = ()
 
@@ -260,6 +268,9 @@ _CHANGES: dict[str, _Change] = {
     "all-config": _flag("all_config"),
     "config-id": _text("config_id"),
     "ignore-sigint": _flag("ignore_sigint"),
+    "facts": _text("facts"),
+    "no-host": _flag("no_host"),
+    "ignore": lambda options, text: replace(options, ignore=(*options.ignore, *code_list(text))),
     "signum": lambda options, text: replace(options, action=Action.SIGNUM, signal_function=text),
     "config-test": _check,
     "check-config": _check,
@@ -297,6 +308,8 @@ class _Reading(Struct):
                 self._umask(text)
             case "diagnostics":
                 self._diagnostics(text)
+            case "compat":
+                self._compat(text)
             case name if name in _CHANGES:
                 self.options = _CHANGES[name](self.options, text)
 
@@ -322,12 +335,30 @@ class _Reading(Struct):
             self.options = replace(self.options, umask=mask)
 
     def _diagnostics(self, text: str) -> None:
-        style = _STYLES.get(text)
+        style = STYLES.get(text)
         if style is None:
-            self.errors.append(f"Invalid --diagnostics option {text}: keepalived, full or json")
+            self.errors.append(f"Invalid --diagnostics option {text}: keepalived, full, json or sarif")
             self.failed = True
         else:
             self.options = replace(self.options, diagnostics=style)
+
+    def _compat(self, text: str) -> None:
+        if is_version(text):
+            self.options = replace(self.options, compat=text)
+        else:
+            self.errors.append(f"Invalid --compat option {text}: a version such as 2.2.7")
+            self.failed = True
+
+
+def code_list(text: str) -> tuple[str, ...]:
+    """The codes of an `--ignore` option: parted by commas."""
+    return tuple(code for code in (part.strip() for part in text.split(",")) if code)
+
+
+def is_version(text: str) -> bool:
+    """Whether `text` is a version: three numbers with dots between."""
+    parts = text.split(".")
+    return len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts)
 
 
 def parse(arguments: Sequence[str]) -> Parsed:

@@ -84,11 +84,23 @@ class Directive:
     command lines are split again from it.  `line_origin` spans the statement;
     `word_origin(i)` spans a word; both are computed only when somebody asks.
     `body` is None if no `{` followed.  `unclosed`: the block had no `}`.
+    `ended_by`: what keepalived took for the end of the block where that is not its own `}`.
     A `{` without a statement in front has no words and a body; a `}` too many
     is a directive whose only word is `}`.
     """
 
-    __slots__ = ("_close_line", "_line", "_offset", "_place", "body", "raw", "unclosed", "words")
+    __slots__ = (
+        "_close_line",
+        "_line",
+        "_offset",
+        "_open_line",
+        "_place",
+        "body",
+        "ended_by",
+        "raw",
+        "unclosed",
+        "words",
+    )
 
     def __init__(
         self,
@@ -107,7 +119,9 @@ class Directive:
         self.unclosed = unclosed
         self._line = line
         self._offset = offset
+        self._open_line: tuple[Source, int] | None = None
         self._close_line: tuple[Source, int] | None = None
+        self.ended_by: Directive | None = None
 
     def __repr__(self) -> str:
         return f"Directive({self.words!r}, body={self.body!r})"
@@ -142,13 +156,26 @@ class Directive:
             whole.included_from,
         )
 
+    def opened_at(self, source: Source, line: int) -> None:
+        """Remember where the `{` of the block stands, if not in the line of the statement."""
+        if line != self._line or self._place is not source:
+            self._open_line = (source, line)
+
+    @property
+    def open_origin(self) -> Origin:
+        """The place of the block's `{`; the statement's own if they stand in one line."""
+        if self._open_line is None:
+            return self.line_origin
+        source, line = self._open_line
+        return source.origin(line, "{")
+
     def closed_at(self, source: Source, line: int) -> None:
         """Remember where the `}` of the block stands."""
         self._close_line = (source, line)
 
     @property
     def close_origin(self) -> Origin | None:
-        """The place of the block's `}`; None if it has none."""
+        """The place of the block's own `}`; None if it has none."""
         if self._close_line is None:
             return None
         source, line = self._close_line

@@ -52,7 +52,11 @@ class Draft(Generic[R]):
     def build(self, **changes: Any) -> R:
         """The record, with `changes` on top; raises TypeError if a field without default is missing."""
         fields = self.record_type.fields
-        values = {name: built(value) for name, value in self.__dict__.items() if name in fields}
+        values = {
+            name: built(value)
+            for name, value in self.__dict__.items()
+            if name in fields and name not in changes
+        }
         return self.record_type(**{**values, **changes})
 
 

@@ -7,7 +7,6 @@ that goes through `Host`, so that a test can describe a machine in one line.
 import grp
 import os
 import pwd
-from functools import cached_property
 from typing import Protocol
 
 from keepalived_py.base.record import Record
@@ -62,11 +61,51 @@ class Host(Protocol):
     def host_name(self) -> str:
         """The full name of this machine."""
 
-    def scope(self, name: str) -> int | None:
-        """The number of an address scope, by name or number (iproute2's rt_scopes)."""
+    def resolves(self, name: str) -> bool:
+        """Whether the name of a host is known here (or is a number that C takes for an address)."""
+
+    def processors(self) -> int:
+        """How many processors are running."""
+
+    def interface_is_vrf(self, name: str) -> bool:
+        """Whether the interface is a VRF device."""
+
+    def interface_is_other_than(self, name: str, kind: str) -> bool:
+        """Whether there is such an interface, and it is no `kind` (macvlan, ipvlan)."""
+
+    def kernel_name(self, table: str, name: str) -> int | None:
+        """The number that `name` has in `table`, a key of `NAME_TABLES`; None if it is not in there."""
 
 
-BUILT_IN_SCOPES = {"global": 0, "nowhere": 255, "host": 254, "link": 253, "site": 200}
+# What is known without iproute2's files.  Sources: linux/rtnetlink.h, and the names keepalived builds in.
+NAME_TABLES: dict[str, dict[str, int]] = {
+    "rt_tables": {"default": 253, "main": 254, "local": 255},
+    "rt_protos": {
+        "none": 0,
+        "redirect": 1,
+        "kernel": 2,
+        "boot": 3,
+        "static": 4,
+        "gated": 8,
+        "ra": 9,
+        "mrt": 10,
+        "zebra": 11,
+        "bird": 12,
+        "babel": 42,
+        "dnrouted": 13,
+        "xorp": 14,
+        "ntk": 15,
+        "dhcp": 16,
+    },
+    "rt_scopes": {"global": 0, "nowhere": 255, "host": 254, "link": 253, "site": 200},
+    "rt_dsfield": {},
+    "rt_realms": {},
+    "group": {},
+    "protocols": {},
+}
+LARGEST_NUMBERS = {"rt_tables": 0xFFFFFFFF, "group": 0x7FFFFFFF}
+OCTET = 255
+IPROUTE2_FOLDERS = ("/etc/iproute2", "/usr/share/iproute2")
 IFF_LOOPBACK = 0x8
 
 
@@ -78,9 +117,14 @@ class RealHost:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self._names: dict[str, dict[str, int]] = {}
+        self._interfaces: dict[str, bool] = {}
 
     def interface_exists(self, name: str) -> bool:
-        return bool(name) and "/" not in name and os.path.isdir(f"/sys/class/net/{name}")
+        if name not in self._interfaces:  # thousands of addresses and routes name the same one
+            found = bool(name) and "/" not in name and os.path.isdir(f"/sys/class/net/{name}")
+            self._interfaces[name] = found
+        return self._interfaces[name]
 
     def interface_is_loopback(self, name: str) -> bool:
         return bool(self._number(f"{name}/flags") & IFF_LOOPBACK)
@@ -126,31 +170,76 @@ class RealHost:
     def host_name(self) -> str:
         return os.uname().nodename
 
-    def scope(self, name: str) -> int | None:
-        return parse_scope(name, self._scopes)
+    def resolves(self, name: str) -> bool:
+        import socket  # few configurations ask, and the others must not pay for it
 
-    @cached_property
-    def _scopes(self) -> dict[str, int]:
-        scopes = dict(BUILT_IN_SCOPES)
-        for folder in ("/etc/iproute2", "/usr/share/iproute2"):
-            try:
-                with open(f"{folder}/rt_scopes", encoding="utf-8", errors="replace") as file:
-                    text = file.read()
-            except OSError:
-                continue
-            scopes.update(_table(text))
-        return scopes
+        try:
+            return bool(socket.getaddrinfo(name, None))
+        except (OSError, ValueError):
+            return False
+
+    def processors(self) -> int:
+        return os.cpu_count() or 1
+
+    def interface_is_vrf(self, name: str) -> bool:
+        return "DEVTYPE=vrf\n" in _text(f"/sys/class/net/{name}/uevent")
+
+    def interface_is_other_than(self, name: str, kind: str) -> bool:
+        found = self.interface_exists(name)
+        return found and f"DEVTYPE={kind}\n" not in _text(f"/sys/class/net/{name}/uevent")
+
+    def kernel_name(self, table: str, name: str) -> int | None:
+        if table not in self._names:
+            self._names[table] = _read_names(table)
+        return self._names[table].get(name)
 
 
-def parse_scope(name: str, scopes: dict[str, int]) -> int | None:
-    """A scope by its name in `scopes`, or by number (decimal, 0octal, 0xhex) 0..255."""
-    if name in scopes:
-        return scopes[name]
+def names_in(table: str, text: str) -> dict[str, int]:
+    """The names that `table` has when `text` is its file: the first of equal names counts.
+
+    A built-in name is there unless the file calls its number something else.
+    """
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if table == "protocols":  # `tcp 6 TCP # comment`, with as many aliases as one likes
+            words = line.partition("#")[0].split()
+            for name in (words[0], *words[2:]) if len(words) > 1 and words[1].isdecimal() else ():
+                found.setdefault(name, int(words[1]))
+        elif len(words) == 2:
+            number = _c_number(words[0])
+            if number is not None and number <= LARGEST_NUMBERS.get(table, OCTET):
+                found.setdefault(words[1], number)
+    numbers = set(found.values())
+    for name, number in NAME_TABLES[table].items():
+        if number not in numbers:
+            found.setdefault(name, number)
+    return found
+
+
+def _read_names(table: str) -> dict[str, int]:
+    if table == "protocols":
+        return names_in(table, _text("/etc/protocols"))
+    files = (f"{folder}/{table}" for folder in IPROUTE2_FOLDERS)
+    return names_in(table, next((text for text in map(_text, files) if text), ""))
+
+
+def _text(path: str) -> str:
+    """What a small file holds; "" if it cannot be read."""
     try:
-        number = int(name, 8 if name[:1] == "0" and name.isdigit() else 0)
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _c_number(word: str) -> int | None:
+    """A decimal, 0octal or 0xhex number that is not negative."""
+    try:
+        number = int(word, 8 if word[:1] == "0" and word.isdecimal() else 0)
     except ValueError:
         return None
-    return number if 0 <= number <= 255 else None
+    return number if number >= 0 else None
 
 
 def _number(path: str) -> int:
@@ -159,15 +248,3 @@ def _number(path: str) -> int:
             return int(file.read(), 0)
     except (OSError, ValueError):
         return 0
-
-
-def _table(text: str) -> dict[str, int]:
-    names: dict[str, int] = {}
-    for line in text.splitlines():
-        words = line.partition("#")[0].split()
-        if len(words) == 2:
-            try:
-                names[words[1]] = int(words[0], 0)
-            except ValueError:
-                continue
-    return names

@@ -7,17 +7,17 @@ start, 2 if the configuration cannot be used, 6 if there is none.
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from keepalived_py.base.record import Record
+from keepalived_py.config import passes
 from keepalived_py.config.blocks import root
 from keepalived_py.config.document import Directive, Statement
 from keepalived_py.config.host import Host
-from keepalived_py.config.resolve import resolve
-from keepalived_py.config.schema import Run, walk
+from keepalived_py.config.resolve import finish
+from keepalived_py.config.schema import BASELINE, Run, walk
 from keepalived_py.config.written import Written
-from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
+from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 from keepalived_py.model.config import Configuration
 
 EXIT_OK = 0
@@ -25,61 +25,126 @@ EXIT_CONFIG = 2
 EXIT_FATAL_CLASS = 4
 EXIT_ERROR = 5
 EXIT_SECURITY = 6  # also: a file that must exist is missing
+CLUSTER = "A keep-vip cluster can be checked and converted, but not run: the election by Raft is missing"
 
 
-class Loaded(Record):
+class Loaded:
     """A configuration with all diagnostics, in the order in which they were found.
 
-    `without_effect` names keywords that are valid but do nothing yet, each with
-    its place.  If `start_exit_code` is not None the configuration must not be run.
+    The model is built when somebody asks for it first: whoever only checks never
+    does.  If `start_exit_code` is not None it must not be run (and holds the
+    globals at most).  `net_namespace` is the one that the file names.
     """
 
-    configuration: Configuration
-    diagnostics: tuple[Diagnostic, ...]
-    without_effect: tuple[str, ...]
-    test_exit_code: int
-    start_exit_code: int | None
+    def __init__(
+        self,
+        configuration: Configuration | Callable[[], Configuration],
+        diagnostics: tuple[Diagnostic, ...],
+        test_exit_code: int,
+        start_exit_code: int | None,
+        net_namespace: str | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self.diagnostics = diagnostics
+        self.test_exit_code = test_exit_code
+        self.start_exit_code = start_exit_code
+        self.net_namespace = net_namespace
+
+    @property
+    def configuration(self) -> Configuration:
+        """The model."""
+        if not isinstance(self._configuration, Configuration):
+            self._configuration = self._configuration()
+        return self._configuration
 
 
-def load(path: str, *, config_id: str, host: Host, all_config: bool = False) -> Loaded:
+def load(
+    path: str, *, config_id: str, host: Host, all_config: bool = False, compat: str = BASELINE
+) -> Loaded:
     """Read the configuration file `path` (a glob, as `-f` takes it).
 
     `config_id` decides `@ID` lines; `all_config` is keepalived's `-e`: every
     file must exist.  Never raises for what stands in the files.
     """
+    if is_yaml(path):
+        return load_cluster(path, host=host)
     from keepalived_py.config.syntax import read_document  # lark: paid only when something is read
 
     with _no_collection():
         document = read_document(path, config_id, all_config)
         if document.fatal:
             code = EXIT_FATAL_CLASS if document.include_failed else EXIT_OK
-            return Loaded(Configuration(), document.diagnostics, (), code, EXIT_SECURITY)
+            return Loaded(Configuration(), document.diagnostics, code, EXIT_SECURITY)
         if document.include_failed:
-            return Loaded(Configuration(), document.diagnostics, (), EXIT_SECURITY, EXIT_SECURITY)
-        return interpret(document.directives, document.diagnostics, host)
+            return Loaded(Configuration(), document.diagnostics, EXIT_SECURITY, EXIT_SECURITY)
+        return interpret(document.directives, document.diagnostics, host, compat)
 
 
-def interpret(directives: Sequence[Statement], lexical: Iterable[Diagnostic], host: Host) -> Loaded:
-    """The configuration that `directives` describe; `lexical` are the mistakes found before."""
+def is_yaml(path: str) -> bool:
+    """Whether the file is keep-vip's, by its name: keep-vip insists on such a one."""
+    return path.endswith((".yaml", ".yml"))
+
+
+def load_cluster(path: str, *, host: Host) -> Loaded:
+    """Read keep-vip's YAML.
+
+    The cluster is in the model, but an election by Raft is none that we can
+    take part in: the file can be checked and converted, and is refused at start.
+    """
+    from keepalived_py.config.keepvip.reader import read_file  # the YAML library: paid by such files only
+
+    found = read_file(path, host)
+    refusal = EXIT_CONFIG if found.readable else EXIT_SECURITY
+    code = exit_code_of_test(found.diagnostics)
+    said = found.diagnostics
+    if found.cluster is not None:
+        said += (Diagnostic("not-run", CLUSTER, Severity.HINT, None, None, logged_only=True),)
+    return Loaded(Configuration(cluster=found.cluster), said, code, refusal)
+
+
+def interpret(
+    directives: Sequence[Statement], lexical: Iterable[Diagnostic], host: Host, compat: str = BASELINE
+) -> Loaded:
+    """The configuration that `directives` describe; `lexical` are the mistakes found before.
+
+    `compat` is the version of keepalived whose verdict counts.
+    """
     before = tuple(lexical)
-    run = Run(host, Written())
-    written = _read(directives, run)
+    run = _read(directives, before, host, compat)
     if run.stopped:
         found = _in_order(before, run.diagnostics)
-        return Loaded(Configuration(), found, tuple(run.without_effect), EXIT_CONFIG, EXIT_CONFIG)
-    resolved = resolve(written, run)
+        return Loaded(Configuration(), found, EXIT_CONFIG, EXIT_CONFIG)
+    refused = finish(run)
     found = _in_order(before, run.diagnostics)
-    refused = EXIT_CONFIG if resolved.refused else None
-    return Loaded(resolved.configuration, found, tuple(run.without_effect), exit_code_of_test(found), refused)
+    code = exit_code_of_test(found)
+    return Loaded(_maker(run, refused), found, code, EXIT_CONFIG if refused else None, _namespace(run))
 
 
-def _read(directives: Sequence[Statement], run: Run) -> Written:
-    """Both passes: the first one only looks, what it finds wrong is reported by the second."""
+def _maker(run: Run, refused: bool) -> Callable[[], Configuration]:
+    written, host = run.written, run.host
+
+    def make() -> Configuration:
+        from keepalived_py.config.build import build, build_globals  # not paid by a check
+
+        return Configuration(build_globals(written, host)) if refused else build(written, host)
+
+    return make
+
+
+def _namespace(run: Run) -> str | None:
+    found: str | None = run.written.globals.net_namespace
+    return found
+
+
+def _read(
+    directives: Sequence[Statement], lexical: tuple[Diagnostic, ...], host: Host, compat: str
+) -> Run:
+    """`global_defs` first, then everything; what the first pass finds wrong is reported by the second."""
+    run = Run(host, Written(), compat)
     written = run.written
     first = [one for one in directives if isinstance(one, Directive) and one.keyword == "global_defs"]
-    walk(Run(run.host, written), root.globals_root(), written, first)
-    walk(run, root.root(written), written, directives)
-    return written
+    walk(Run(host, written, compat), root.globals_root(), written, first)
+    return passes.read(run, root.root, directives, lexical)
 
 
 def _in_order(lexical: Sequence[Diagnostic], found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -7,42 +7,38 @@ through `expand`, line by line.
 Names in an include are relative to the directory of the including file.  An
 include of a file that is being read is reported (keepalived goes on until it
 has no file descriptors left).  Bytes that are no UTF-8 survive as surrogates.
+keepalived has room for 1023 bytes of a line; what is behind them it reads, and
+counts, as a line of its own, and so do we, but we say so.
 """
 
 import os
 import re
 import stat
 from collections.abc import Iterator
-from glob import glob, has_magic
 
 from keepalived_py.config.document import Line, Source
 from keepalived_py.config.expand import BLANKS, MAX_LINE_BYTES, Expander, strip_comment
-from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
+from keepalived_py.config.include_names import find_names, has_brace
+from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 
 _SPECIAL = re.compile(r"[$@~\\\0]|include")
 _INCLUDE = re.compile(r"include([rmwba]?)\s+(.*)", re.DOTALL | re.ASCII)
-_BRACES = re.compile(r"([^{}]*)\{([^{}]*)\}(.*)", re.DOTALL)
-_MAX_NAMES = 1024
+_CUT = re.compile(r'"[^"]*"?|[^{}"]+|[{}]')
+_PERHAPS_LONG = MAX_LINE_BYTES // 4  # characters; each has up to four bytes
 
 ALL_CHECKS = frozenset({"read", "match", "wildcard_match", "brace_match"})
+_UNSEEN = (
+    ("nul-byte", "\0", "The line ends for keepalived at its NUL byte; the rest of it is ignored"),
+    ("byte-order-mark", "\ufeff", "A byte order mark stands here; to keepalived it is part of the word"),
+)
 VARIANTS = {
     "": frozenset[str](),
     "r": frozenset({"read"}),
-    "m": frozenset({"match"}),
-    "w": frozenset({"match", "wildcard_match"}),
-    "b": frozenset({"brace_match"}),
+    "m": frozenset({"read", "match"}),
+    "w": frozenset({"read", "match", "wildcard_match"}),
+    "b": frozenset({"read", "brace_match"}),
     "a": ALL_CHECKS,
 }
-
-
-def brace_names(pattern: str) -> list[str]:
-    """`a{b,c}d` is `abd` and `acd`; several braces multiply, up to a bound."""
-    match = _BRACES.fullmatch(pattern)
-    if match is None:
-        return [pattern]
-    before, inside, after = match.groups()
-    tails = brace_names(after)
-    return [before + part + tail for part in inside.split(",") for tail in tails][:_MAX_NAMES]
 
 
 class Reader:
@@ -57,6 +53,9 @@ class Reader:
         self._reading: list[str] = []
         self._place: tuple[Source, int] | None = None
         self._expander = Expander(config_id, self._complain)
+        self._depth = 0
+        self._header = ""  # the statement in front of the next `{` at top level
+        self._outermost = ""  # the keyword of the top-level block that is open
 
     def read(self, path: str) -> list[Line]:
         """The logical lines of the main file `path` (a glob, as in keepalived)."""
@@ -77,35 +76,21 @@ class Reader:
         self.include_failed = self.include_failed or failed
 
     def _files(self, pattern: str, folder: str, checks: frozenset[str]) -> Iterator[Line]:
-        names, missing = self._find(pattern, folder, checks)
-        if missing is not None:
-            alone = has_magic(pattern) and "{" not in pattern
-            said = "No config files matched" if alone else "Config files missing"
-            self._fail(f"{said} '{pattern}'.", missing)
+        """The lines of all files that match; what is missing fails if a check of this include says so."""
+        names, missing, wildcard = find_names(pattern, folder)
+        if not names and missing:
+            check = "brace_match" if has_brace(pattern) else "match"
+            self._fail(f"Config files missing '{pattern}'.", check in checks)
+        elif not names and wildcard and "wildcard_match" in checks:
+            self._fail(f"No config files matched '{pattern}'.", True)
+        elif names and missing:
+            self._fail(f'Some config files missing: "{pattern}".', "brace_match" in checks)
         place = self._place
         for name in names:
             if self.include_failed:
                 return
-            yield from self._file(name, folder, bool(checks))
+            yield from self._file(name, folder, "read" in checks)
             self._place = place
-
-    def _find(self, pattern: str, folder: str, checks: frozenset[str]) -> tuple[list[str], bool | None]:
-        """Names that exist, and whether something missing is an error (None: nothing to say)."""
-        names: list[str] = []
-        parts = brace_names(pattern)
-        missing: bool | None = None
-        for part in parts:
-            found = sorted(glob(os.path.join(glob_escaped(folder), part)))
-            names.extend(
-                os.path.relpath(name, folder or ".") if folder and part[:1] != "/" else name for name in found
-            )
-            if found or (has_magic(part) and "wildcard_match" not in checks):
-                continue
-            missing = bool(missing) or ("brace_match" in checks and len(parts) > 1)
-            missing = missing or (has_magic(part) and "wildcard_match" in checks)
-        if missing is not None and not names and "match" in checks:
-            missing = True
-        return names, missing
 
     def _file(self, name: str, folder: str, checked: bool) -> Iterator[Line]:
         path = os.path.join(folder, name)
@@ -115,6 +100,8 @@ class Reader:
         parent = self._place
         source = Source(name, text, *(parent if parent else (None, 0)))
         self.files.append(name)
+        self._checked(source)
+        text = source.text
         self._reading.append(os.path.realpath(path))
         here = os.path.dirname(os.path.abspath(path))
         outer, self._expander.folder = self._expander.folder, here
@@ -139,17 +126,71 @@ class Reader:
                 text = f"Configuration file '{name}' is not a regular non-executable file - skipping"
                 self._fail(text, checked)
                 return None
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-                return file.read()
+            with open(path, "rb", opener=_without_waiting) as file:
+                return file.read().decode("utf-8", "surrogateescape")
         except OSError as error:
-            self._fail(f"Unable to open configuration file '{name}' - {error.strerror}", checked)
+            text = f"Configuration file '{name}' open problem ({error.strerror}) - skipping"
+            self._fail(text, checked)
             return None
+
+    def _checked(self, source: Source) -> None:
+        """Say what in the text a person would not see; long lines are cut as keepalived cuts them."""
+        lines = source.text.split("\n")
+        if max(map(len, lines)) > _PERHAPS_LONG:
+            self._cut(source, lines)
+        for code, character, message in _UNSEEN:
+            if character in source.text:
+                line = source.text.count("\n", 0, source.text.index(character)) + 1
+                self._hint(code, message, source, line)
+        if not source.text.isascii():
+            odd = re.search("[\udc80-\udcff]", source.text)
+            if odd is not None:
+                line = source.text.count("\n", 0, odd.start()) + 1
+                self._hint(
+                    "not-utf8", "These bytes are not UTF-8; keepalived takes them as they are", source, line
+                )
+
+    def _hint(self, code: str, message: str, source: Source, line: int) -> None:
+        self.diagnostics.append(
+            Diagnostic(code, message, Severity.WARNING, source.origin(line), error_class=None, own=True)
+        )
+
+    def _cut(self, source: Source, lines: list[str]) -> None:
+        """Give the source lines of at most 1023 bytes each, and say which ones were longer."""
+        cut: list[str] = []
+        found: list[tuple[int, int, int]] = []
+        for text in lines:
+            data = text.encode("utf-8", "surrogateescape")
+            parts = [data[at : at + MAX_LINE_BYTES] for at in range(0, len(data) + 1, MAX_LINE_BYTES)]
+            if len(parts) > 1:
+                found.append((len(cut) + 1, len(cut) + len(parts), len(data)))
+            cut += [part.decode("utf-8", "surrogateescape") for part in parts]
+        source.text = "\n".join(cut)
+        for first, last, size in found:
+            self._too_long(source, first, last, size)
+
+    def _too_long(self, source: Source, first: int, last: int, size: int) -> None:
+        message = f"This line has {size} bytes, keepalived has room for {MAX_LINE_BYTES}"
+        note = (
+            "the rest of it is read, and counted, as another line, even inside a comment; "
+            "keepalived from 2.4 on ignores the whole line"
+        )
+        self.diagnostics.append(
+            Diagnostic(
+                "line-too-long",
+                message,
+                Severity.WARNING,
+                source.origin(first),
+                None,
+                notes=(note,),
+                own=True,
+                spoils=(source.name, first, last),
+            )
+        )
 
     def _plain(self, source: Source) -> Iterator[Line]:
         """Lines of a file that has statements and comments only."""
         for line, text in enumerate(source.text.split("\n"), 1):
-            if len(text) > 255 and self._too_long(text, source, line):
-                continue
             if "#" in text or "!" in text:
                 text = strip_comment(text)
             else:
@@ -157,46 +198,53 @@ class Reader:
             if text:
                 yield text, source, line
 
-    def _too_long(self, text: str, source: Source, line: int) -> bool:
-        if len(text.encode("utf-8", "surrogateescape")) <= MAX_LINE_BYTES:
-            return False
-        self._place = (source, line)
-        self._complain("line-too-long", f"Line is longer than {MAX_LINE_BYTES} bytes - ignoring it")
-        return True
-
     def _expanded(self, source: Source, folder: str) -> Iterator[Line]:
         for line, text in _joined(source.text):
             self._place = (source, line)
-            if len(text) > 255 and "\n" not in text and self._too_long(text, source, line):
-                continue
             for logical in self._expander.lines(text):
                 match = _INCLUDE.match(logical) if logical.startswith("include") else None
                 if match is None:
-                    if logical.startswith("include_check"):
-                        self._set_checks(logical.split()[1:])
+                    self._follow(logical)
                     yield logical, source, line
                     continue
                 checks = self._checks | VARIANTS[match.group(1)]
                 self._place = (source, line)
+                before = self._checks
                 yield from self._files(match.group(2), folder, checks)
+                self._checks = before
                 if self.include_failed:
                     return
 
+    def _follow(self, text: str) -> None:
+        """Keep track of the block we are in: `include_check` counts inside `global_defs` only."""
+        for piece in _CUT.findall(text):
+            if piece == "{":
+                self._depth += 1
+                if self._depth == 1:
+                    self._outermost = self._header
+            elif piece == "}":
+                self._depth = max(self._depth - 1, 0)
+            elif self._depth == 0:
+                self._header = piece.split()[0] if piece.split() else self._header
+            elif piece.startswith("include_check") and self._depth == 1:
+                if self._outermost == "global_defs" and piece.split()[0] == "include_check":
+                    self._set_checks(piece.split()[1:])
+
     def _set_checks(self, words: list[str]) -> None:
-        """`include_check`: bare means all; `+word` adds, `-word` removes, plain words replace."""
+        """`include_check`: bare means all; `+word` adds, `-word` removes, one plain word replaces."""
         if not words:
             self._checks = ALL_CHECKS
-        elif words[0][0] not in "+-":
-            self._checks = frozenset()
-        for word in words:
+        for place, word in enumerate(words):
             name = word.lstrip("+-")
-            if name in ALL_CHECKS:
+            if word[0] not in "+-" and place == 0:
+                self._checks = frozenset({"read", name}) & ALL_CHECKS if name in ALL_CHECKS else frozenset()
+            elif word[0] in "+-" and name in ALL_CHECKS:
                 self._checks = self._checks - {name} if word[0] == "-" else self._checks | {name}
 
 
-def glob_escaped(folder: str) -> str:
-    """A folder's own name is no pattern, whatever characters it has."""
-    return re.sub(r"([*?[])", r"[\1]", folder)
+def _without_waiting(path: str, flags: int) -> int:
+    """Open so that a pipe put in the place of the file meanwhile cannot hold us up."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:

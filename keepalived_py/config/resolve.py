@@ -1,445 +1,166 @@
-"""From what was written to the model: defaults, corrections and the checks across blocks.
+"""Everything that keepalived checks once the whole file has been read.
 
-The order is that of keepalived 2.2.7 at start: missing interfaces; each
-instance by itself; virtual router ids used twice; sync groups; scripts.  The
-first instance that cannot work ends the checks (keepalived exits with 2 there).
-An instance that needs something this program does not do yet is left out and
-reported, never run as something else.
+The order is that of `keepalived -t` 2.2.7: the checker process, then the VRRP
+process, then BFD.  In the VRRP process: missing interfaces; scripts; each
+instance has what it cannot do without; sync groups; each instance by itself;
+virtual router ids used twice; VMACs; what groups track.  The first instance
+that cannot work ends the checks of its process, which would end with exit 2.
+
+Only drafts are corrected here.  `config.build` makes the model of them.
 """
 
-from ipaddress import IPv4Address
+from typing import Any
 
-from keepalived_py.base.clock import SECOND, Micros
-from keepalived_py.base.names import GroupName, InstanceName, InterfaceName, ScriptName
-from keepalived_py.base.record import Struct, fresh, replace
-from keepalived_py.config import script_security
-from keepalived_py.config.correct import OWNER_PRIORITY, PASSWORD_BYTES, correct
+from keepalived_py.config.draft import Draft
+from keepalived_py.config.places import say
 from keepalived_py.config.schema import Run
-from keepalived_py.config.script_security import Access
-from keepalived_py.config.written import (
-    Written,
-    WrittenAddress,
-    WrittenGarp,
-    WrittenGroup,
-    WrittenInstance,
-    WrittenNotifies,
-    WrittenScript,
-    WrittenTrack,
-)
-from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
-from keepalived_py.model.config import (
-    AuthType,
-    CheckScript,
-    Command,
-    Configuration,
-    Globals,
-    GratuitousArp,
-    InitialState,
-    Instance,
-    Notifies,
-    SyncGroup,
-    TrackedInterface,
-    TrackedScript,
-    VirtualAddress,
-)
+from keepalived_py.config.written import Written
+from keepalived_py.diagnostics.report import ErrorClass
+from keepalived_py.model.scripts import Command
+
+NOTIFIES = ("backup", "master", "fault", "stop", "deleted", "any", "master_rx_lower_priority")
+FIFOS = ("notify_fifo", "vrrp_notify_fifo")
+CHECKED_GLOBALS = {"startup_script", "shutdown_script", "lvs_notify_fifo", *FIFOS}
 
 
-class Resolved(Struct):
-    """The model, and whether keepalived would refuse to start with it (exit 2)."""
+def finish(run: Run) -> bool:
+    """Check and correct `run.written`; True if keepalived would not start with it."""
+    written = run.written
+    if written.globals.__dict__.keys() & CHECKED_GLOBALS:
+        from keepalived_py.config import finish_globals
 
-    configuration: Configuration
-    refused: bool = False
+        finish_globals.finish(run)
+    if written.virtual_servers:
+        from keepalived_py.config import finish_servers
+
+        finish_servers.finish(run)
+    refused = _finish_vrrp(run, written)
+    if written.bfd_instances or written.track_files or written.track_processes:
+        from keepalived_py.config import finish_tracking
+
+        finish_tracking.finish(run)
+    return refused
 
 
-class _Scripts(Struct):
-    """What the access checks found: whether any script runs, and whether one is insecure."""
-
-    usable: dict[str, CheckScript] = fresh(dict)
-    any_runs: bool = False
-    any_insecure: bool = False
-
-
-def resolve(written: Written, run: Run) -> Resolved:
-    """The final configuration; every correction and refusal is reported to `run`."""
+def _finish_vrrp(run: Run, written: Written) -> bool:
     if written.missing_interface:
         run.error(
             "Non-existent interface specified in configuration",
             code="unknown-interface",
             error_class=ErrorClass.BAD_INTERFACE,
         )
-        return Resolved(Configuration(_globals(written, run)), refused=True)
-    accepted: list[WrittenInstance] = []
-    for instance in written.instances.values():
-        if not correct(instance, written, run):
-            return Resolved(Configuration(_globals(written, run)), refused=True)
-        accepted.append(instance)
-    clash = _duplicate_router_id(accepted, run)
-    groups = _groups(written, run)
-    scripts = _Scripts()
-    _check_scripts(written, accepted, groups, scripts, run)
-    configuration = Configuration(
-        _globals(written, run),
-        tuple(_instance(one, written, groups, scripts, run) for one in accepted if _works(one, run)),
-        (),
-        tuple(scripts.usable.values()),
-    )
-    return Resolved(_with_groups(configuration, groups, scripts, run), refused=clash)
-
-
-def _globals(written: Written, run: Run) -> Globals:
-    found = written.globals
-    return Globals(
-        router_id=found.router_id if found.router_id is not None else run.host.host_name(),
-        script_security=found.script_security,
-        dynamic_interfaces=found.dynamic_interfaces,
-        startup_delay_us=found.startup_delay_us,
-        log_unknown_vrids=found.log_unknown_vrids,
-        use_pid_dir=found.use_pid_dir,
-        instance=found.instance,
-        net_namespace=found.net_namespace,
-        umask=found.umask,
-        rt_priority=found.rt_priority,
-        nice=found.nice,
-        no_swap=found.no_swap,
-    )
-
-
-def _duplicate_router_id(instances: list[WrittenInstance], run: Run) -> bool:
-    """Report two instances with one VRID, family and interface (and no unicast peers)."""
-    users: dict[tuple[int | None, int | None, str | None], WrittenInstance] = {}
-    clash = False
-    for one in instances:
-        if one.unicast_peers:
-            continue
-        key = (one.vrid, one.family, one.interface)
-        other = users.setdefault(key, one)
-        if other is not one:
-            run.error(
-                f"{other.name} and {one.name} both use VRID {one.vrid} with IPv{one.family} "
-                f"on interface {one.interface}",
-                code="duplicate-router-id",
-            )
-            clash = True
-    return clash
-
-
-def _works(instance: WrittenInstance, run: Run) -> bool:
-    """Whether this program can run the instance; if not, say so plainly."""
-    if not instance.unsupported:
         return True
-    what = ", ".join(instance.unsupported)
-    note = _note(f"({instance.name}) {what} is not supported yet - instance not started")
-    run.diagnostics.append(replace(note, origin=instance.at.line_origin))
+    if not written.instances:
+        return _finish_groups(run, written)
+    _check_scripts(run, written)
+    if not all(_has_least(one, run) for one in written.instances.values()):
+        return True
+    return _finish_groups(run, written)
+
+
+def _finish_groups(run: Run, written: Written) -> bool:
+    from keepalived_py.config import conflicts
+    from keepalived_py.config.correct import correct
+
+    conflicts.join_groups(run)
+    if not all(correct(one, run) for one in written.instances.values()):
+        return True
+    if conflicts.duplicate_ids(run):
+        return True
+    conflicts.shared_vmacs(run)
+    conflicts.join_track_groups(run)
+    conflicts.group_tracking(run)
     return False
 
 
-def _note(message: str) -> Diagnostic:
-    return Diagnostic("not-supported", message, Severity.WARNING, None, None, logged_only=True)
-
-
-# Sync groups -----------------------------------------------------------------
-
-
-def _groups(written: Written, run: Run) -> dict[str, tuple[WrittenGroup, list[str]]]:
-    """The groups that are left with their members; an instance is in one group only."""
-    kept: dict[str, tuple[WrittenGroup, list[str]]] = {}
-    taken: set[str] = set()
-    for group in written.groups.values():
-        if group.members is None:
-            run.error(f"Sync group {group.name} has no virtual router(s). removing")
-            continue
-        members = [name for name in group.members if _may_join(name, group, taken, written, run)]
-        taken.update(members)
-        if not members:
-            run.error(
-                f"Sync group {group.name}, no matching virtual router found in group declaration - removing"
-            )
-            continue
-        if len(members) == 1:
-            run.error(
-                f"Sync group {group.name} has only 1 virtual router(s) - this probably isn't what you want"
-            )
-        kept[group.name] = (group, members)
-        _check_weights(group, members, written, run)
-    return kept
-
-
-def _may_join(name: str, group: WrittenGroup, taken: set[str], written: Written, run: Run) -> bool:
-    if name not in written.instances:
-        run.error(f"Virtual router {name} specified in sync group {group.name} doesn't exist - ignoring")
+def _has_least(one: Draft[Any], run: Run) -> bool:
+    if one.vrid is None:
+        say(
+            run,
+            one,
+            f"({one.name}) the virtual router id must be set",
+            code="missing-router-id",
+            expected="virtual_router_id, from 1 to 255",
+        )
         return False
-    if name in taken:
-        run.error(f"Virtual router {name} cannot exist in more than one sync group; ignoring {group.name}")
+    if one.interface is None:
+        text = f"({one.name}) Unknown interface!"
+        say(run, one, text, "interface", code="unknown-interface", expected="interface NAME")
         return False
     return True
-
-
-def _check_weights(group: WrittenGroup, members: list[str], written: Written, run: Run) -> None:
-    """Without sync_group_tracking_weight, weights of members mean nothing."""
-    if group.tracking_weight:
-        return
-    for name in members:
-        instance = written.instances[name]
-        for track in instance.track_scripts:
-            if track.weight:
-                run.error(f"({name}) ignoring tracked script {track.name} with weights due to SYNC group")
-        for track in instance.track_interfaces:
-            if track.weight:
-                run.error(f"({name}) ignoring {track.name} tracked interface weight due to SYNC group")
-        instance.track_scripts = [track for track in instance.track_scripts if not track.weight]
-        instance.track_interfaces = [track for track in instance.track_interfaces if not track.weight]
-
-
-def _with_groups(
-    configuration: Configuration,
-    groups: dict[str, tuple[WrittenGroup, list[str]]],
-    scripts: _Scripts,
-    run: Run,
-) -> Configuration:
-    """The groups whose members run; a group with a member that does not run is left out."""
-    running = {instance.name for instance in configuration.instances}
-    kept: list[SyncGroup] = []
-    for group, names in groups.values():
-        members = tuple(InstanceName(name) for name in names)
-        if not running.issuperset(members):
-            run.diagnostics.append(
-                _note(f"({group.name}) a member is not started - its running members are not synchronised")
-            )
-            continue
-        kept.append(
-            SyncGroup(
-                GroupName(group.name),
-                members,
-                _notifies(group.notifies),
-                group.tracking_weight,
-                _tracked_scripts(group.track_scripts, scripts),
-                _tracked_interfaces(group.track_interfaces),
-            )
-        )
-    return replace(configuration, groups=tuple(kept))
 
 
 # Scripts ---------------------------------------------------------------------
 
 
-def _check_scripts(
-    written: Written,
-    instances: list[WrittenInstance],
-    groups: dict[str, tuple[WrittenGroup, list[str]]],
-    scripts: _Scripts,
-    run: Run,
-) -> None:
+def _check_scripts(run: Run, written: Written) -> None:
     """Check every script that would run; drop those that may not."""
-    for script in written.scripts.values():
-        _check_track_script(script, written, scripts, run)
-    for one in instances:
-        _check_notifies(one.notifies, written, scripts, run)
-    for group, _ in groups.values():
-        _check_notifies(group.notifies, written, scripts, run)
-    if scripts.any_runs and not written.globals.script_security:
-        more = " There are insecure scripts." if scripts.any_insecure else ""
-        run.error(
-            script_security.VIOLATION + more, code="script-security", error_class=ErrorClass.SCRIPT_SECURITY
-        )
-
-
-def _check_track_script(script: WrittenScript, written: Written, scripts: _Scripts, run: Run) -> None:
-    verdict = script_security.check(run.host, script.argv[0], script.uid, script.gid)
-    if verdict.access is Access.NOT_FOUND:
-        run.log(f"Script {script.argv[0]} cannot be accessed - No such file or directory", script.at)
-        run.error(f"Disabling track script {script.name} since not found/accessible", code="script-not-found")
+    owners: list[Draft[Any]] = [*written.instances.values(), *written.groups.values()]
+    fifos = [name for name in FIFOS if _program(written, name) is not None]
+    notifies = [(one.notifies, name) for one in owners for name in NOTIFIES if getattr(one.notifies, name)]
+    if not (written.scripts or notifies or fifos):
         return
-    if verdict.access is Access.NOT_EXECUTABLE:
-        _not_executable(verdict.path, script.uid, script.gid, run)
-        scripts.any_runs = True
-        return
-    if verdict.access is Access.INSECURE and not _tolerated(verdict.path, written, scripts, run):
-        run.error(f"Disabling track script {script.name} due to insecure", code="insecure-script")
-        return
-    scripts.any_runs = True
-    if not _is_tracked(script.name, written):
-        run.log(f"Warning - script {script.name} is not used", script.at)
-        return
-    timeout = script.timeout_us if script.timeout_us is not None else script.interval_us
-    command = Command((verdict.path, *script.argv[1:]), script.uid, script.gid)
-    scripts.usable[script.name] = CheckScript(
-        ScriptName(script.name), command, script.interval_us, timeout, script.rise, script.fall
-    )
+    dropped = [name for name, script in written.scripts.items() if not _keep_script(run, script)]
+    for name in dropped:
+        del written.scripts[name]
+    if dropped:
+        for one in owners:
+            one.track_scripts = [track for track in one.track_scripts if track.name not in dropped]
+    for found, name in notifies:
+        setattr(found, name, _judge(run, getattr(found, name)))
+    for name in fifos:
+        _check_fifo(run, name)
+    _log_unused(run, owners)
+    if written.scripts_run and not written.globals.script_security:
+        from keepalived_py.config import script_security
+
+        script_security.report_violation(run, insecure=written.scripts_insecure)
 
 
-def _is_tracked(name: str, written: Written) -> bool:
-    owners: list[WrittenInstance | WrittenGroup] = [*written.instances.values(), *written.groups.values()]
-    return any(track.name == name for owner in owners for track in owner.track_scripts)
+def _judge(run: Run, command: Command) -> Command | None:
+    """The command as it may run, with its full path; None if it may not."""
+    from keepalived_py.config import script_security
+
+    judged = script_security.judge(run, command)
+    run.written.scripts_run |= judged.runs
+    run.written.scripts_insecure |= judged.insecure
+    return judged.command
 
 
-def _not_executable(path: str, uid: int, gid: int, run: Run) -> None:
-    run.log(f"WARNING - script '{path}' is not executable for uid:gid {uid}:{gid} - disabling.")
+def _keep_script(run: Run, script: Draft[Any]) -> bool:
+    from keepalived_py.config import script_security
+
+    judged = script_security.judge(run, script.command)
+    run.written.scripts_run |= judged.runs
+    run.written.scripts_insecure |= judged.insecure
+    if judged.command is not None:
+        script.command = judged.command
+        return True
+    access = script_security.Access
+    title = f"Disabling track script {script.name}"
+    if judged.access is access.NOT_FOUND:
+        expected = "the full path of a program"
+        text = f"{title} since not found/accessible"
+        say(run, script, text, "command", code="script-not-found", expected=expected)
+    elif judged.access in (access.INSECURE, access.NO_FILE):
+        expected = "a file in folders that only root may change"
+        text = f"{title} due to insecure"
+        say(run, script, text, "command", code="insecure-script", expected=expected)
+    return False
 
 
-def _tolerated(path: str, written: Written, scripts: _Scripts, run: Run) -> bool:
-    """An insecure script still runs unless enable_script_security is given."""
-    security = written.globals.script_security
-    run.log(
-        f"Unsafe permissions found for script '{path}'{' - disabling' if security else ''}.",
-        code="insecure-script",
-    )
-    scripts.any_insecure = True
-    return not security
+def _log_unused(run: Run, owners: list[Draft[Any]]) -> None:
+    tracked = {track.name for one in owners for track in one.track_scripts}
+    for name, script in run.written.scripts.items():
+        if name not in tracked:
+            run.log(f"Warning - script {script.name} is not used", script.header, code="unused-script")
 
 
-def _check_notifies(notifies: WrittenNotifies, written: Written, scripts: _Scripts, run: Run) -> None:
-    """Drop notify commands that may not run, and put the full path into the others."""
-    for attribute in ("master", "backup", "fault", "stop", "deleted", "any", "master_rx_lower_priority"):
-        command = getattr(notifies, attribute)
-        if command is None:
-            continue
-        verdict = script_security.check(run.host, command.argv[0], command.uid, command.gid)
-        allowed = verdict.access is Access.USABLE
-        if verdict.access is Access.NOT_FOUND:
-            run.log(f"Script {command.argv[0]} cannot be accessed - No such file or directory")
-        elif verdict.access is Access.NOT_EXECUTABLE:
-            _not_executable(verdict.path, command.uid, command.gid, run)
-        elif verdict.access is Access.INSECURE:
-            allowed = _tolerated(verdict.path, written, scripts, run)
-        if allowed:
-            scripts.any_runs = True
-            command.argv = (verdict.path, *command.argv[1:])
-        else:
-            setattr(notifies, attribute, None)
+def _program(written: Written, name: str) -> Any:
+    """The program that reads a notify pipe."""
+    return getattr(getattr(written.globals, name, None), "script", None)
 
 
-# Instances -------------------------------------------------------------------
-
-
-def _instance(
-    one: WrittenInstance,
-    written: Written,
-    groups: dict[str, tuple[WrittenGroup, list[str]]],
-    scripts: _Scripts,
-    run: Run,
-) -> Instance:
-    common = written.globals
-    assert one.interface is not None and one.vrid is not None and one.priority is not None
-    assert one.state is not None and one.version is not None and one.down_timer_adverts is not None
-    password = one.auth_pass.encode(errors="surrogateescape")[:PASSWORD_BYTES]
-    interface = InterfaceName(one.interface)
-    return Instance(
-        name=InstanceName(one.name),
-        interface=interface,
-        vrid=one.vrid,
-        base_priority=one.priority,
-        version=one.version,
-        initial_state=_initial_state(one, written, groups),
-        preempt=not one.nopreempt,
-        preempt_delay_us=one.preempt_delay_us,
-        advert_interval_us=one.advert_interval_us,
-        down_timer_adverts=one.down_timer_adverts,
-        auth_type=one.auth_type,
-        auth_data=password.ljust(PASSWORD_BYTES, b"\0") if one.auth_type is not AuthType.NONE else b"",
-        source=one.source,
-        destination=one.destination or common.multicast_group,
-        addresses=tuple(_address(found, interface) for found in one.addresses),
-        excluded_addresses=tuple(_address(found, interface) for found in one.excluded_addresses),
-        track_scripts=_tracked_scripts(one.track_scripts, scripts),
-        track_interfaces=_tracked_interfaces(one.track_interfaces),
-        track_primary=one.track_primary,
-        notifies=_notifies(one.notifies),
-        garp=_garp(one.garp, common.garp, strict=bool(one.strict)),
-        strict=bool(one.strict),
-        skip_check_adv_addr=_choose(one.skip_check_adv_addr, common.skip_check_adv_addr),
-        lower_priority_no_advert=_choose(one.lower_priority_no_advert, common.lower_priority_no_advert),
-        higher_priority_send_advert=_choose(
-            one.higher_priority_send_advert, common.higher_priority_send_advert
-        ),
-    )
-
-
-def _initial_state(
-    one: WrittenInstance, written: Written, groups: dict[str, tuple[WrittenGroup, list[str]]]
-) -> InitialState:
-    """MASTER at once is for an address owner only, and in a group only if every member is one."""
-
-    def may_start(instance: WrittenInstance) -> bool:
-        return instance.state is InitialState.MASTER and instance.priority == OWNER_PRIORITY
-
-    fellows = [one]
-    for _, members in groups.values():
-        if one.name in members:
-            fellows = [written.instances[name] for name in members]
-    return InitialState.MASTER if all(map(may_start, fellows)) else InitialState.BACKUP
-
-
-def _choose(own: bool | None, common: bool) -> bool:
-    return common if own is None else own
-
-
-def _address(found: WrittenAddress, interface: InterfaceName) -> VirtualAddress:
-    return VirtualAddress(
-        address=found.address,
-        prefix_length=found.prefix_length,
-        interface=InterfaceName(found.interface) if found.interface is not None else interface,
-        label=found.label,
-        scope=found.scope,
-        broadcast=found.broadcast if isinstance(found.address, IPv4Address) else None,
-        peer=found.peer,
-        peer_prefix_length=found.peer_prefix_length,
-        tracked=found.tracked,
-        home=found.home,
-        mngtmpaddr=found.mngtmpaddr,
-        noprefixroute=found.noprefixroute,
-        preferred_lifetime_s=found.preferred_lifetime_s,
-    )
-
-
-def _tracked_scripts(tracks: list[WrittenTrack], scripts: _Scripts) -> tuple[TrackedScript, ...]:
-    return tuple(
-        TrackedScript(ScriptName(track.name), track.weight or 0, bool(track.reverse))
-        for track in tracks
-        if track.name in scripts.usable
-    )
-
-
-def _tracked_interfaces(tracks: list[WrittenTrack]) -> tuple[TrackedInterface, ...]:
-    return tuple(
-        TrackedInterface(InterfaceName(track.name), track.weight or 0, bool(track.reverse))
-        for track in tracks
-    )
-
-
-def _notifies(found: WrittenNotifies) -> Notifies:
-    def command(name: str) -> Command | None:
-        one = getattr(found, name)
-        return None if one is None else one.command()
-
-    return Notifies(
-        command("master"),
-        command("backup"),
-        command("fault"),
-        command("stop"),
-        command("deleted"),
-        command("any"),
-        command("master_rx_lower_priority"),
-        found.report_deleted,
-    )
-
-
-def _garp(own: WrittenGarp, common: WrittenGarp, *, strict: bool) -> GratuitousArp:
-    """The instance's value, else the global one, else keepalived's default."""
-
-    def pick(attribute: str, default: int) -> int:
-        for source in (own, common):
-            value = getattr(source, attribute)
-            if value is not None:
-                return int(value)
-        return default
-
-    repeat = pick("repeat", 5)
-    delay = pick("delay_us", 5 * SECOND)
-    return GratuitousArp(
-        repeat=repeat,
-        delay_us=Micros(delay),
-        refresh_us=Micros(pick("refresh_us", 0)),
-        refresh_repeat=pick("refresh_repeat", 1),
-        lower_priority_repeat=0 if strict else pick("lower_priority_repeat", repeat),
-        lower_priority_delay_us=Micros(0 if strict else pick("lower_priority_delay_us", delay)),
-    )
+def _check_fifo(run: Run, name: str) -> None:
+    fifo = getattr(run.written.globals, name)
+    fifo.script = _judge(run, fifo.script)

@@ -22,11 +22,13 @@ remembered by block and text (`Run.memo`), unless something was said about it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
-from keepalived_py.base.record import Record, Struct
+from keepalived_py.base.record import Record
 from keepalived_py.config.document import Directive, Statement, directive_of
 from keepalived_py.config.host import Host
 from keepalived_py.config.written import Written
@@ -37,7 +39,9 @@ T = TypeVar("T")
 
 BLOCK_BRACE = "{"
 FAILED: Final = object()  # what a converter returns when the statement has no usable value
+LEAVES: Final = object()  # what an opener returns that refuses its block and thereby ends the one around it
 BASELINE = "2.2.7"  # whose verdicts `-t` gives
+MOST_EXPLAINED = 500  # a file with more mistakes is not a configuration that somebody mistyped
 CASCADING = frozenset({ErrorClass.UNKNOWN_KEYWORD, ErrorClass.UNEXPECTED_BRACE, ErrorClass.MISSING_BRACE})
 
 
@@ -159,6 +163,9 @@ class Keyword(Record, Generic[T]):
     that took it away (it is unknown, but we can tell why); `deprecation` is
     keepalived's complaint about its use; `alias` names the keyword that means
     the same and is written instead; `meaningless` says why it does nothing here.
+    `options` describe the words that may stand behind it on its line.
+    `inherited`: what it has when it is not written depends on other blocks.
+    `secret`: its value must not be shown to everybody.
     """
 
     name: str
@@ -182,12 +189,14 @@ class Keyword(Record, Generic[T]):
     deprecation: str = ""
     alias: str = ""
     meaningless: str = ""
+    options: "tuple[Keyword[Any], ...]" = ()
+    inherited: bool = False
+    secret: bool = False
 
     def inner(self) -> "Block[Any]":
         """The block it opens."""
         if isinstance(self.block, str):
-            module, _, name = self.block.partition(":")
-            found: Block[Any] = getattr(import_module(module), name)
+            found: Block[Any] = imported(self.block)
             return found
         assert self.block is not None
         return self.block
@@ -217,6 +226,13 @@ class Block(Record, Generic[T]):
         if found is None and self.fallback is not None:
             return self.fallback(name)
         return found
+
+
+@cache
+def imported(path: str) -> Any:
+    """What "module:NAME" names, imported when first asked for; None if the module has no such name."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name, None)
 
 
 def block(name: str, keywords: Sequence[Keyword[T]], **more: Any) -> Block[T]:
@@ -253,11 +269,14 @@ class _Context:
         self.memo: dict[str, tuple[str, Any]] = run.memo.setdefault(id(block), {})
 
 
-class _Bracket(Struct):
+class _Bracket:
     """An open `{`: the statements still to come inside it."""
 
-    rest: Iterator[Statement]
-    owner: Directive | None
+    __slots__ = ("owner", "rest")
+
+    def __init__(self, rest: Iterator[Statement], owner: Directive | None) -> None:
+        self.rest = rest
+        self.owner = owner
 
 
 class _Walk:
@@ -323,6 +342,8 @@ class _Walk:
             return
         if keyword.since > self.run.compat:
             self._newer(keyword, directive)
+            if len(directive.words) < 2 and keyword.required:
+                return
         if keyword.deprecation:
             self.run.error(
                 keyword.deprecation, directive, word=0, code="deprecated", error_class=ErrorClass.DEPRECATED
@@ -346,7 +367,8 @@ class _Walk:
                 setattr(context.target, keyword.attribute, value)
                 if context.given is not None:
                     context.given[keyword.attribute] = directive
-                if keyword.pure and not keyword.deprecation and len(run.diagnostics) == said:
+                heard = keyword.deprecation or keyword.since > run.compat
+                if keyword.pure and not heard and len(run.diagnostics) == said:
                     context.memo[directive.raw] = keyword.attribute, value
         elif keyword.read is not None:
             keyword.read(run, context.target, directive)
@@ -358,7 +380,7 @@ class _Walk:
         if directive.words:
             read(self.run, context.target, directive)
         if directive.body is not None:
-            read(self.run, context.target, Directive((BLOCK_BRACE,), BLOCK_BRACE, directive.line_origin))
+            read(self.run, context.target, Directive((BLOCK_BRACE,), BLOCK_BRACE, directive.open_origin))
             self.brackets.append(_Bracket(iter(directive.body), directive))
 
     def _open(self, context: _Context, keyword: Keyword[Any], directive: Directive) -> None:
@@ -374,32 +396,88 @@ class _Walk:
             target = keyword.open(run, context.target, directive)
             if target is None:
                 return
+            if target is LEAVES:
+                self.contexts.pop()  # keepalived does nothing more about it
+                run.cause = run.cause or run.diagnostics[-1]
+                return
         inner = keyword.inner()
+        if directive.body is not None and self._all_known(inner, target, directive):
+            if keyword.close is not None:
+                directive.ended_by = None
+                keyword.close(run, target, directive)
+            return
+        context = _Context(run, inner, target, directive, keyword.close)
         if directive.body is not None:
             self.brackets.append(_Bracket(iter(directive.body), directive))
         elif inner.entry is not None:
             run.log("Missing '{' at beginning of configuration block", directive)
         else:
-            said = run.error(
-                "Missing '{' at beginning of configuration block",
-                directive,
-                code="missing-brace",
-                error_class=ErrorClass.MISSING_BRACE,
-            )
-            run.cause = run.cause or said
-        self.contexts.append(_Context(run, inner, target, directive, keyword.close))
+            self._missing_brace()
+        self.contexts.append(context)
+
+    def _all_known(self, inner: Block[Any], target: Any, directive: Directive) -> bool:
+        """Whether every line of a block is remembered; then it has been stored, without stack or context.
+
+        Large files have tens of thousands of innermost blocks that are all alike.
+        """
+        memo = self.run.memo.get(id(inner))
+        if not memo or directive.unclosed:
+            return False
+        found = []
+        for statement in directive.body or ():
+            known = memo.get(statement[0]) if type(statement) is tuple else None
+            if known is None:
+                return False
+            found.append((known, statement))
+        given: dict[str, Statement] | None = getattr(target, "given", None)
+        for (attribute, value), statement in found:
+            setattr(target, attribute, value)
+            if given is not None:
+                given[attribute] = statement
+        return True
+
+    def _missing_brace(self) -> None:
+        """keepalived notices at the next line; at the end of the file it says nothing."""
+        place = self._next_place()
+        if place is None:
+            return
+        said = self.run.error(
+            "Missing '{' at beginning of configuration block",
+            place,
+            code="missing-brace",
+            error_class=ErrorClass.MISSING_BRACE,
+        )
+        self.run.cause = self.run.cause or said
+
+    def _next_place(self) -> Directive | None:
+        """Where the next statement or brace stands; None at the end of the file."""
+        bracket = self.brackets[-1]
+        following = next(bracket.rest, None)
+        if following is not None:
+            bracket.rest = chain((following,), bracket.rest)
+            return directive_of(following)
+        if bracket.owner is None or bracket.owner.unclosed:
+            return None
+        return Directive(("}",), "}", _end_of(bracket.owner))
 
     def _unknown(self, context: _Context, directive: Directive, keyword: Keyword[Any] | None) -> None:
         name = directive.keyword
-        why = keyword is not None and f"keepalived took {name} out in version {keyword.removed}"
+        suggestion = note = ""
+        if keyword is not None:
+            note = f"keepalived took {name} out in version {keyword.removed}"
+        elif self.run.cause is None and len(self.run.diagnostics) < MOST_EXPLAINED:
+            from keepalived_py.config.similar import meant  # paid only when there is a mistake
+
+            known = tuple(one.name for one in context.block.keywords.values() if not one.removed)
+            suggestion, note = meant(name, context.block.name, known)
         said = self.run.error(
             f"Unknown keyword '{name}'",
             directive,
             word=0,
             code="removed-keyword" if keyword is not None else "unknown-keyword",
             error_class=ErrorClass.UNKNOWN_KEYWORD,
-            suggestion="" if keyword is not None else closest(name, context.block.keywords),
-            notes=tuple(note for note in (why, keyword is not None and keyword.help) if note),
+            suggestion=suggestion,
+            notes=tuple(filter(None, (note, keyword.help if keyword is not None else ""))),
         )
         self._stray(directive, said)
 
@@ -423,7 +501,7 @@ class _Walk:
         self.run.cause = before or cause
         said = self.run.error(
             "Unexpected '{' - ignoring",
-            directive,
+            Directive(("{",), "{", directive.open_origin),
             code="unexpected-brace",
             error_class=ErrorClass.UNEXPECTED_BRACE,
         )
@@ -433,7 +511,7 @@ class _Walk:
     def _brace(self, directive: Directive) -> None:
         """A `}` that the lexical layer found no `{` for."""
         if len(self.contexts) > 1:
-            self._leave()
+            self._leave(directive)
             self._level()
             return
         self.run.error(
@@ -443,15 +521,17 @@ class _Walk:
     def _closed(self, owner: Directive) -> None:
         if owner.unclosed:
             return
-        if len(self.contexts) > 1:  # nothing will be said, so nobody needs its place
-            self._leave()
+        if len(self.contexts) > 1:
+            self._leave(owner)
             return
         brace = Directive(("}",), "}", _end_of(owner))
         self._brace(brace)
 
-    def _leave(self) -> None:
+    def _leave(self, by: Directive | None = None) -> None:
+        """The innermost context ends; `by` is the block whose brace it was, or a brace of no block."""
         context = self.contexts.pop()
         if context.close is not None and context.at is not None:
+            context.at.ended_by = None if by is context.at else by
             context.close(self.run, context.target, context.at)
 
 
@@ -467,7 +547,6 @@ def walk(run: Run, root: Block[Any], target: Any, directives: Sequence[Statement
 
 def closest(name: str, names: Iterable[str]) -> str:
     """The known keyword most like `name`, or "" if none is near."""
-    import difflib  # paid only when there is a mistake to explain
+    from keepalived_py.config.similar import closest as nearest  # paid only when there is a mistake
 
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
-    return near[0] if near else ""
+    return nearest(name, names)

@@ -86,9 +86,9 @@ class _Token:
 
     __slots__ = ("piece", "type")
 
-    def __init__(self, kind: str, piece: Piece) -> None:
+    def __init__(self, kind: str) -> None:
         self.type = kind
-        self.piece = piece
+        self.piece: Piece = None
 
 
 def _inline(children: list[Any]) -> Any:
@@ -195,21 +195,22 @@ def _configuration() -> tuple[Any, Any]:
     return ParserState, ParseConf(table, _callbacks(rules), "start")
 
 
-def _run(tokens: Iterable[tuple[str, Piece]]) -> list[Statement]:
-    """The statements of the top level, blocks with their bodies."""
-    parser, configuration = _configuration()
-    feed = parser(configuration, None).feed_token
-    for kind, piece in tokens:
-        feed(_Token(kind, piece))
-    statements: list[Statement] = feed(_Token("$END", None), True)
-    return statements
-
-
 def parse(lines: Sequence[Line]) -> Document:
     """Logical lines to a document; never raises for what stands in them."""
-    scanner = Scanner()
-    directives = _run(scanner.tokens(lines))
-    return Document(tuple(directives), tuple(scanner.diagnostics))
+    parser, configuration = _configuration()
+    feed = parser(configuration, None).feed_token
+    # The parser takes the piece out of a token at once, so one token of a kind is enough.
+    tokens = {kind: _Token(kind) for kind in ("RUN", "OPEN", "LB", "CLOSE", "$END")}
+
+    def take(kind: str, piece: Piece) -> None:
+        token = tokens[kind]
+        token.piece = piece
+        feed(token)
+
+    scanner = Scanner(take)
+    scanner.scan(lines)
+    statements: list[Statement] = feed(tokens["$END"], True)
+    return Document(tuple(statements), tuple(scanner.diagnostics))
 
 
 def read_document(path: str, config_id: str, all_config: bool = False) -> Document:

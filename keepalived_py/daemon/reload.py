@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from keepalived_py.base.record import replace
 from keepalived_py.config.load import Loaded
+from keepalived_py.daemon import supported
 from keepalived_py.diagnostics.render import render
 from keepalived_py.diagnostics.report import Diagnostic
 from keepalived_py.model.config import Configuration, Globals
@@ -48,7 +49,11 @@ def read_again(load: Load, current: Globals) -> Accepted | Refused:
     fixed = _what_must_stay(current, loaded.configuration.globals)
     if fixed is not None:
         return Refused((*lines, f"Cannot change {fixed} at a reload - please restart keepalived"))
-    return Accepted(loaded.configuration, (*lines, *effect_lines(loaded.without_effect)))
+    refused = supported.refusal(loaded.configuration)
+    if refused is not None:
+        return Refused((*lines, refused, _KEPT))
+    found = supported.runnable(loaded.configuration)
+    return Accepted(found.configuration, (*lines, *found.notes, *effect_lines(found.idle)))
 
 
 def log_lines(diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from keepalived_py import __version__
 from keepalived_py.base.logs import Log
 from keepalived_py.config.load import Loaded
-from keepalived_py.daemon import children, namespaces, pidfile
+from keepalived_py.daemon import children, namespaces, pidfile, supported
 from keepalived_py.daemon.parent import Duties, FetchMain, Parent, fetch_main
 from keepalived_py.daemon.reload import effect_lines, log_lines
 from keepalived_py.daemon.signals import SignalInbox
-from keepalived_py.model.config import Globals
+from keepalived_py.model.config import Configuration, Globals
 
 NAME_AND_VERSION = f"Keepalived v2.2.7-compatible keepalived-py v{__version__}"
 EXIT_NO_CONFIGURATION = 6
+EXIT_CONFIGURATION = 2
 _CAP_NET_ADMIN = 12
 _CAP_NET_RAW = 13
 
@@ -74,12 +75,18 @@ def run(settings: RunSettings) -> int:
         return _stopped(log, 0)
     if loaded.start_exit_code != EXIT_NO_CONFIGURATION:
         log.info(f"Configuration file {settings.path}")
-    idle = (*settings.without_effect, *loaded.without_effect)
-    for line in (*log_lines(loaded.diagnostics), *effect_lines(idle)):
+    for line in log_lines(loaded.diagnostics):
         log.info(line)
     if loaded.start_exit_code is not None:
         return _stopped(log, loaded.start_exit_code)
-    return _start(settings, loaded, namespace)
+    refused = supported.refusal(loaded.configuration)
+    if refused is not None:
+        log.info(refused)
+        return _stopped(log, EXIT_CONFIGURATION)
+    found = supported.runnable(loaded.configuration)
+    for line in (*found.notes, *effect_lines((*settings.without_effect, *found.idle))):
+        log.info(line)
+    return _start(settings, found.configuration, namespace)
 
 
 def _say_start(settings: RunSettings) -> None:
@@ -101,15 +108,15 @@ def _load(settings: RunSettings) -> tuple[Loaded, str | None]:
         namespaces.enter(settings.namespace)
         return settings.load(settings.path), settings.namespace
     loaded = settings.load(settings.path)
-    named = loaded.configuration.globals.net_namespace
+    named = loaded.net_namespace
     if named is not None:
         namespaces.enter(named)
         loaded = settings.load(settings.path)
     return loaded, named
 
 
-def _start(settings: RunSettings, loaded: Loaded, namespace: str | None) -> int:
-    general = loaded.configuration.globals
+def _start(settings: RunSettings, configuration: Configuration, namespace: str | None) -> int:
+    general = configuration.globals
     log = _named_log(settings.log, namespace, general.instance)
     try:
         outside = namespaces.private_pid_directory(namespace) if namespace is not None else None
@@ -126,7 +133,7 @@ def _start(settings: RunSettings, loaded: Loaded, namespace: str | None) -> int:
     if leave_launcher is not None:
         leave_launcher()
     try:
-        code = _watch(settings, loaded, log if settings.foreground else log.without_console(), files)
+        code = _watch(settings, configuration, log if settings.foreground else log.without_console(), files)
     finally:
         pidfile.remove(files.parent)
         if outside is not None:
@@ -156,7 +163,7 @@ def _write_pid_file(files: pidfile.PidFiles) -> None:
     pidfile.write(files.parent, os.getpid())
 
 
-def _watch(settings: RunSettings, loaded: Loaded, log: Log, files: pidfile.PidFiles) -> int:
+def _watch(settings: RunSettings, configuration: Configuration, log: Log, files: pidfile.PidFiles) -> int:
     children.adopt_orphans()
     ident = log.settings.ident.replace("Keepalived", "Keepalived_vrrp", 1)
     duties = Duties(
@@ -173,7 +180,7 @@ def _watch(settings: RunSettings, loaded: Loaded, log: Log, files: pidfile.PidFi
         vrrp=settings.run_vrrp,
         ignore_sigint=settings.ignore_sigint,
     )
-    code = Parent(loaded.configuration, duties, log, SignalInbox()).run()
+    code = Parent(configuration, duties, log, SignalInbox()).run()
     log.detail(_cpu_usage())
     return code
 

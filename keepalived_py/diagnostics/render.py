@@ -1,29 +1,41 @@
-"""Diagnostics as text: keepalived's own lines, a long form for people, JSON for tools.
+"""Diagnostics as text: keepalived's own lines, a long form for people, JSON and SARIF for tools.
 
-The long form and the JSON show what stands in a file; a password must not end
+keepalived's style prints what keepalived prints, consequences and all, each
+line once.  The other styles show each mistake with what helps (`advice`) and
+name what follows from it (`fold`).
+
+All but keepalived's style show what stands in a file; a password must not end
 in a log that way, so the value of an `auth_pass` statement is masked in every
 style, with as many asterisks as it has characters.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+from keepalived_py.base.record import replace
+from keepalived_py.diagnostics.advice import advised
+from keepalived_py.diagnostics.fold import Folded, folded, line_list
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, Severity
 
-Style = Literal["keepalived", "full", "json"]
+Style = Literal["keepalived", "full", "json", "sarif"]
 
-_SECRET = re.compile(r'("?\bauth_pass\b"?[ \t]*)("[^"]*"?|[^\s{}"]+)')
+_SECRET = re.compile(r'(?<![\w-])("?auth_pass"?[ \t]+)("[^"]*"?|[^\s{}"\']+)')
+_GLUED = re.compile(r'((?<![\w-])auth_pass)("[^"]*"?)')
+_FIXED = "auth_pass to 8 characters"  # keepalived's own words, no password in them
 _COLOUR = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.HINT: "\x1b[1;36m"}
-_PLAIN = "\x1b[0m"
+_BOLD, _CARET, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
+_WIDTH = 160  # of a source line; more would not help anybody
 
 
 def masked(text: str) -> str:
     """`text` with the password of each `auth_pass` statement replaced by asterisks, length kept."""
-    if "auth_pass" not in text:
+    if "auth_pass" not in text or _FIXED in text:
         return text
-    return _SECRET.sub(lambda match: match.group(1) + "*" * len(match.group(2)), text)
+    for pattern in (_SECRET, _GLUED):
+        text = pattern.sub(lambda match: match.group(1) + "*" * len(match.group(2)), text)
+    return text
 
 
 def include_chain(origin: Origin | None) -> list[Origin]:
@@ -40,15 +52,41 @@ def render(diagnostics: Iterable[Diagnostic], style: Style, colour: bool = False
 
     `keepalived`: `(FILE: Line N) text`, what keepalived prints at `-t` and nothing more.
     `full`: place, code, source line with carets, help.  `json`: one object per line.
+    `sarif`: one SARIF 2.1.0 document, also when there is nothing to say.
     `colour` adds terminal colours to `full`.
     """
     if style == "keepalived":
         lines = [_keepalived(d) for d in diagnostics if not (d.logged_only or d.own)]
-    elif style == "json":
-        lines = [_json(d) for d in diagnostics]
+        return "".join(f"{line}\n" for line in dict.fromkeys(lines))
+    found = [_helped(one) for one in folded(diagnostics)]
+    if style == "sarif":
+        from keepalived_py.diagnostics.sarif import sarif  # paid only for this style
+
+        return sarif(found, _shown)
+    if style == "json":
+        lines = [_json(one) for one in found]
     else:
-        lines = ["\n".join(_full(d, colour)) for d in diagnostics]
+        lines = ["\n".join(_full(one, colour)) for one in found]
     return "".join(f"{line}\n" for line in dict.fromkeys(lines))
+
+
+def _helped(one: Folded) -> Folded:
+    """With advice; what else is said of the same line becomes a note."""
+    said, origin = advised(one.diagnostic), one.diagnostic.origin
+    rest: list[Diagnostic] = []
+    for follows in one.consequences:
+        if follows.cause is None and _line(follows.origin) == _line(origin):
+            more = advised(follows)
+            new = (follows.message.strip(), *more.notes)
+            notes = said.notes + tuple(note for note in new if note not in said.notes)
+            said = replace(said, notes=notes, fix=said.fix or more.fix)
+        else:
+            rest.append(follows)
+    return Folded(said, tuple(rest))
+
+
+def _line(origin: Origin | None) -> tuple[str, int] | None:
+    return (origin.file, origin.line) if origin is not None else None
 
 
 def _printable(text: str) -> str:
@@ -56,58 +94,110 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def _shown(text: str) -> str:
+    return _printable(masked(text))
+
+
+def _visible(text: str) -> str:
+    """Control characters would move the cursor or change the terminal: show them as marks."""
+    return "".join(char if (char >= " " and char != "\x7f") or char == "\t" else "\ufffd" for char in text)
+
+
 def _keepalived(diagnostic: Diagnostic) -> str:
-    message = _printable(masked(diagnostic.message))
+    message = _shown(diagnostic.message)
     origin = diagnostic.origin
     return message if origin is None else f"({_printable(origin.file)}: Line {origin.line}) {message}"
 
 
-def _full(diagnostic: Diagnostic, colour: bool) -> Iterator[str]:
-    origin = diagnostic.origin
+def _full(one: Folded, colour: bool) -> Iterator[str]:
+    said = one.diagnostic
+    origin = said.origin
     place = f"{_printable(origin.file)}:{origin.line}:{origin.column}: " if origin else ""
-    label = f"{diagnostic.severity.value}[{diagnostic.code}]"
+    label = f"{said.severity.value}[{said.code}]"
     if colour:
-        label = f"{_COLOUR[diagnostic.severity]}{label}{_PLAIN}"
-    yield f"{place}{label}: {_printable(masked(diagnostic.message))}"
+        place, label = f"{_BOLD}{place}{_PLAIN}", f"{_COLOUR[said.severity]}{label}{_PLAIN}"
+    yield f"{place}{label}: {_visible(_shown(said.message))}"
     if origin is not None:
-        yield from _caret(origin)
-    if diagnostic.expected:
-        yield f"  expected: {diagnostic.expected}"
-    if diagnostic.suggestion:
-        yield f"  did you mean '{diagnostic.suggestion}'?"
+        yield from _caret(origin, colour)
+    if said.expected:
+        yield f"  expected: {said.expected}"
+    if said.suggestion and said.suggestion != said.fix:
+        yield f"  did you mean '{said.suggestion}'?"
+    if said.fix:
+        yield f"  write '{said.fix}' instead"
     for outer in include_chain(origin):
         yield f"  included from {_printable(outer.file)}:{outer.line}"
-    for note in diagnostic.notes:
-        yield f"  note: {_printable(masked(note))}"
+    for note in said.notes:
+        yield f"  note: {_visible(_shown(note))}"
+    if one.consequences:
+        yield f"  note: follows from this: {_follows(origin, one.consequences)}"
 
 
-def _caret(origin: Origin) -> Iterator[str]:
+def _follows(origin: Origin | None, consequences: Sequence[Diagnostic]) -> str:
+    """`lines 4, 5, 7-9`, with the file where it is another one; the messages that name no line."""
+    files = dict.fromkeys(one.origin.file for one in consequences if one.origin is not None)
+    parts = []
+    for file in files:
+        lines = line_list(file, consequences)
+        word = "lines" if "," in lines or "-" in lines else "line"
+        where = "" if origin is not None and file == origin.file else f"{_printable(file)} "
+        parts.append(f"{where}{word} {lines}")
+    parts += dict.fromkeys(_shown(one.message) for one in consequences if one.origin is None)
+    return "; ".join(parts)
+
+
+def _caret(origin: Origin, colour: bool) -> Iterator[str]:
     """The source line and the span under it; tabs stay tabs so that both lines agree."""
     if not origin.text:
         return
     number = f"{origin.line:>5}"
-    text = _printable(masked(origin.text))
-    pad = "".join("\t" if char == "\t" else " " for char in text[: origin.column - 1])
+    text = _visible(_shown(origin.text))
+    start, end = origin.column - 1, max(origin.end_column - 1, origin.column)
+    if len(text) > _WIDTH:
+        cut = max(0, min(start - 20, len(text) - _WIDTH))
+        text, start, end = text[cut : cut + _WIDTH], start - cut, min(end - cut, _WIDTH)
+    pad = "".join("\t" if char == "\t" else " " * _columns(char) for char in text[:start])
+    carets = "^" * max(1, sum(map(_columns, text[start:end])))
     yield f"{number} | {text}"
-    yield f"{' ' * len(number)} | {pad}{'^' * max(1, origin.end_column - origin.column)}"
+    yield f"{' ' * len(number)} | {pad}{_CARET + carets + _PLAIN if colour else carets}"
 
 
-def _json(diagnostic: Diagnostic) -> str:
+def _columns(char: str) -> int:
+    """How many columns of a terminal a character takes."""
+    if char < "\u0300":
+        return 1
+    from unicodedata import combining, east_asian_width  # paid only for a line that needs it
+
+    return 0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1
+
+
+def _json(one: Folded) -> str:
     import json  # paid only for this style
 
-    origin = diagnostic.origin
+    said, origin = one.diagnostic, one.diagnostic.origin
     return json.dumps(
         {
-            "code": diagnostic.code,
-            "severity": diagnostic.severity.value,
-            "message": _printable(masked(diagnostic.message)),
+            "code": said.code,
+            "severity": said.severity.value,
+            "message": _shown(said.message),
             "file": _printable(origin.file) if origin else None,
             "line": origin.line if origin else None,
             "column": origin.column if origin else None,
             "end_line": origin.line if origin else None,
             "end_column": origin.end_column if origin else None,
             "include_chain": [f"{_printable(o.file)}:{o.line}" for o in include_chain(origin)],
-            "notes": [_printable(masked(note)) for note in diagnostic.notes],
+            "expected": said.expected,
+            "suggestion": said.suggestion,
+            "fix": said.fix,
+            "notes": [_shown(note) for note in said.notes],
+            "consequences": [
+                {
+                    "message": _shown(follows.message),
+                    "file": _printable(follows.origin.file) if follows.origin else None,
+                    "line": follows.origin.line if follows.origin else None,
+                }
+                for follows in one.consequences
+            ],
         },
         ensure_ascii=False,
     )

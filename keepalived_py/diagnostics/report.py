@@ -45,6 +45,7 @@ class Diagnostic(Record):
     `own`: our own help, without a counterpart in keepalived; its output style leaves it out.
     `cause`: the mistake of which this is a mere consequence; only keepalived's style prints it by itself.
     `fix`: the text that stands for `origin`'s span in a right file, where that is sure.
+    `spoils`: file, first and last line in which unknown keywords and braces are consequences of this.
     """
 
     code: str
@@ -60,3 +61,4 @@ class Diagnostic(Record):
     own: bool = False
     cause: "Diagnostic | None" = None
     fix: str = ""
+    spoils: tuple[str, int, int] | None = None

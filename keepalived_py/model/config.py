@@ -6,10 +6,12 @@ impossible combinations) have been made and reported.  Durations are
 microseconds.  Address lists keep their order, which is the order on the wire.
 """
 
+from typing import Any
+
 from keepalived_py.base.names import InstanceName
 from keepalived_py.base.record import Record
 from keepalived_py.model.globals import Globals
-from keepalived_py.model.network import VirtualAddress
+from keepalived_py.model.network import Route, Rule, VirtualAddress
 from keepalived_py.model.scripts import Command
 from keepalived_py.model.tracking import CheckScript, TrackedInterface, TrackedScript
 from keepalived_py.model.vrrp import (
@@ -19,6 +21,7 @@ from keepalived_py.model.vrrp import (
     Instance,
     Notifies,
     SyncGroup,
+    TrackGroup,
 )
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "Instance",
     "Notifies",
     "SyncGroup",
+    "TrackGroup",
     "TrackedInterface",
     "TrackedScript",
     "VirtualAddress",
@@ -39,12 +43,32 @@ __all__ = [
 
 
 class Configuration(Record):
-    """A whole configuration; equal configurations behave the same."""
+    """A whole configuration; equal configurations behave the same.
+
+    The records of virtual servers, BFD sessions, tracked files and processes
+    and interfaces are those of the model modules named like them, which are
+    loaded only with a file that has some.  `cluster`: what a keep-vip file
+    describes in place of all the rest.
+    """
 
     globals: Globals = Globals()
     instances: tuple[Instance, ...] = ()
     groups: tuple[SyncGroup, ...] = ()
     scripts: tuple[CheckScript, ...] = ()
+    track_files: tuple[Any, ...] = ()
+    track_processes: tuple[Any, ...] = ()
+    bfd_instances: tuple[Any, ...] = ()
+    track_groups: tuple[TrackGroup, ...] = ()
+    static_addresses: tuple[VirtualAddress, ...] = ()
+    static_routes: tuple[Route, ...] = ()
+    static_rules: tuple[Rule, ...] = ()
+    garp_groups: tuple[Any, ...] = ()
+    linkbeat_interfaces: tuple[Any, ...] = ()
+    interface_delays: tuple[Any, ...] = ()
+    ssl: Any = None
+    server_groups: tuple[Any, ...] = ()
+    virtual_servers: tuple[Any, ...] = ()
+    cluster: Any = None
 
     def instance(self, name: InstanceName) -> Instance:
         """The instance called `name`; raises KeyError if there is none."""

@@ -1,4 +1,11 @@
-"""What instances and groups watch: scripts, interfaces, files, processes, BFD sessions."""
+"""What instances and groups watch: scripts, interfaces, files, processes, BFD sessions.
+
+A `Tracked...` is one entry of a `track_...` list: a name, and what its failure
+does to the priority.  The others are the objects themselves, which stand at
+the top level and may be watched by many.
+"""
+
+from enum import Enum
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InterfaceName, ScriptName
@@ -22,8 +29,36 @@ class TrackedInterface(Record):
     reverse: bool = False
 
 
+class TrackedFile(Record):
+    """A file in a `track_file` block; its number times `weight` is added.  0: not 0 is a fault."""
+
+    name: str
+    weight: int = 1
+    reverse: bool = False
+
+
+class TrackedProcess(Record):
+    """A process in a `track_process` block.  `weight` 0 means: too few or too many are a fault."""
+
+    name: str
+    weight: int = 0
+    reverse: bool = False
+
+
+class TrackedBfd(Record):
+    """A session in a `track_bfd` block.  `weight` 0 means: down is a fault."""
+
+    name: str
+    weight: int = 0
+    reverse: bool = False
+
+
 class CheckScript(Record):
-    """A `vrrp_script`: run every `interval_us`, start to start; killed after `timeout_us`."""
+    """A `vrrp_script`: run every `interval_us`, start to start; killed after `timeout_us`.
+
+    `weight` and `reverse` are the defaults of those who track it; `init_failed`:
+    it counts as failed until it was good `rise` times.
+    """
 
     name: ScriptName
     command: Command
@@ -31,3 +66,51 @@ class CheckScript(Record):
     timeout_us: Micros
     rise: int = 1
     fall: int = 1
+    weight: int = 0
+    reverse: bool = False
+    init_failed: bool = False
+
+
+class ParameterMatch(Enum):
+    """How the arguments of a process are compared with those asked for."""
+
+    NONE = "none"
+    EXACT = "exact"
+    INITIAL = "initial"  # the last one may be longer
+    PARTIAL = "partial"  # only as many as were given
+
+
+class TrackProcess(Record):
+    """A `vrrp_track_process`: good while from `quorum` to `quorum_max` processes run.
+
+    `full_command`: the whole command line is compared, not the name that the
+    kernel keeps.  `quorum_max` None: any number.  Delays: how long the quorum
+    must be gained (`fork`) or lost (`terminate`) before it counts.
+    """
+
+    name: str
+    process: str
+    parameters: tuple[str, ...] = ()
+    match: ParameterMatch = ParameterMatch.NONE
+    weight: int = 0
+    reverse: bool = False
+    quorum: int = 1
+    quorum_max: int | None = None
+    fork_delay_us: Micros = Micros(0)
+    terminate_delay_us: Micros = Micros(0)
+    full_command: bool = False
+
+
+class TrackFile(Record):
+    """A `track_file`: a number that others write into a file.
+
+    `initial` None: the file is left as it is at start; else it is made with this
+    number, over an older one only with `overwrite`.
+    """
+
+    name: str
+    path: str
+    weight: int = 1
+    reverse: bool = False
+    initial: int | None = None
+    overwrite: bool = False

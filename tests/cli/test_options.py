@@ -58,7 +58,7 @@ def test_the_value_of_the_check_option_is_only_ever_glued(
             ["--bogus", "-Z", "-f"],
             ["Unknown option --bogus", "Unknown option -Z", "Missing parameter for option -f"],
         ),
-        (["--diagnostics=loud"], ["Invalid --diagnostics option loud: keepalived, full or json"]),
+        (["--diagnostics=loud"], ["Invalid --diagnostics option loud: keepalived, full, json or sarif"]),
     ],
 )
 def test_bad_options_are_all_named(words: list[str], errors: list[str]) -> None:
@@ -129,7 +129,7 @@ def test_options_without_effect_are_collected_for_the_log() -> None:
 def test_every_option_is_accepted_in_each_form() -> None:
     for spec in SPECS:
         value = ["0"] if spec.value is Value.REQUIRED else []
-        value = ["full"] if spec.long == "diagnostics" else value
+        value = {"diagnostics": ["full"], "compat": ["2.2.7"]}.get(spec.long, value)
         for shown in ([f"-{spec.short}"] if spec.short else []) + [f"--{spec.long}"]:
             parsed = parse([shown, *value])
             assert not parsed.failed, shown

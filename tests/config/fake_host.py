@@ -1,6 +1,6 @@
 """A machine described in a few lines, for tests of the configuration."""
 
-from keepalived_py.config.host import BUILT_IN_SCOPES, FileStatus, User, parse_scope
+from keepalived_py.config.host import NAME_TABLES, FileStatus, User
 
 PROGRAM = FileStatus(0o100755, 0, 0)
 DIRECTORY = FileStatus(0o040755, 0, 0)
@@ -12,6 +12,7 @@ class FakeHost:
     def __init__(
         self, files: dict[str, FileStatus] | None = None, users: dict[str, User] | None = None
     ) -> None:
+        self.names: dict[str, dict[str, int]] = {"protocols": {"tcp": 6, "udp": 17}}
         self.interfaces = {"eth0", "eth1", "lo"}
         self.files = {
             "/": DIRECTORY,
@@ -52,5 +53,17 @@ class FakeHost:
     def host_name(self) -> str:
         return "node.example"
 
-    def scope(self, name: str) -> int | None:
-        return parse_scope(name, BUILT_IN_SCOPES)
+    def resolves(self, name: str) -> bool:
+        return name in ("localhost", "mail.example")
+
+    def processors(self) -> int:
+        return 4
+
+    def interface_is_vrf(self, name: str) -> bool:
+        return name.startswith("vrf")
+
+    def interface_is_other_than(self, name: str, kind: str) -> bool:
+        return name in self.interfaces and not name.startswith(kind)
+
+    def kernel_name(self, table: str, name: str) -> int | None:
+        return {**NAME_TABLES, **self.names}[table].get(name)

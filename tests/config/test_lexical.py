@@ -50,7 +50,7 @@ def test_include_is_relative_and_keeps_its_chain(tmp_path: Path) -> None:
     assert origin.included_from is not None and origin.included_from.file == "d/b.conf"
     assert [d.message for d in document.diagnostics] == [
         "Config files missing '$F.conf'.",
-        "Config files missing 'd/{b,x}.conf'.",
+        'Some config files missing: "d/{b,x}.conf".',
     ]
 
 
@@ -69,8 +69,14 @@ def test_include_is_relative_and_keeps_its_chain(tmp_path: Path) -> None:
         ("includeb {main.con,no}f", True, 1),
         ("include .", False, 1),
         ("includer .", True, 1),
-        ("include_check\ninclude no.conf", True, 1),
-        ("include_check -match\ninclude no.conf", False, 1),
+        ("includew no{a,b}.conf", False, 1),
+        ("includem nodir/*.conf", True, 1),
+        ("include {main,no}.conf", False, 1),
+        ("include_check\ninclude no.conf", False, 1),
+        ("global_defs {\ninclude_check\n}\ninclude no.conf", True, 1),
+        ("global_defs {\ninclude_check match\n}\ninclude no.conf", True, 1),
+        ("global_defs {\ninclude_check brace_match\n}\ninclude no.conf", False, 1),
+        ("global_defs {\ninclude_check\ninclude_check -match\n}\ninclude no.conf", False, 1),
     ],
 )
 def test_include_variants(tmp_path: Path, line: str, failed: bool, messages: int) -> None:
@@ -120,8 +126,9 @@ def test_expansion_is_bounded(tmp_path: Path, text: str) -> None:
 
 def test_odd_bytes(tmp_path: Path) -> None:
     document = read(tmp_path, b"a\xa0b\x0cc\r\nd\xff\n\xc2\xa0e f\n$x\0y\n#" + b"x" * 1100 + b"\nlast")
-    assert [len(d.words) for d in map(directive_of, document.directives)] == [2, 1, 2, 1, 1]
-    assert [d.code for d in document.diagnostics] == ["line-too-long"]
+    assert [len(d.words) for d in map(directive_of, document.directives)] == [2, 1, 2, 1, 1, 1]
+    assert {d.code for d in document.diagnostics} == {"line-too-long", "not-utf8", "nul-byte"}
+    assert all(d.own for d in document.diagnostics)
 
 
 @pytest.mark.parametrize(

@@ -142,22 +142,6 @@ def test_excess_addresses_are_excluded(tmp_path: Path) -> None:
     assert (len(one.addresses), len(one.excluded_addresses)) == (255, 45)
 
 
-@pytest.mark.parametrize(
-    ("lines", "word"),
-    [
-        ("version 3", "VRRP version 3"),
-        ("use_vmac", "use_vmac"),
-        ("unicast_peer {\n10.1.0.2\n}", "unicast_peer"),
-    ],
-)
-def test_what_does_not_work_yet_is_not_run(tmp_path: Path, lines: str, word: str) -> None:
-    loaded = read(tmp_path, instance(lines))
-    assert loaded.configuration.instances == ()
-    expected = f"(VI_1) {word} is not supported yet - instance not started"
-    assert expected in [one.message for one in loaded.diagnostics]
-    assert loaded.test_exit_code == 0
-
-
 def test_script_without_security_gives_6(tmp_path: Path) -> None:
     loaded = read(
         tmp_path, 'vrrp_script c {\nscript "/bin/true a"\n}\n' + instance("track_script {\nc weight -9\n}")
@@ -193,15 +177,6 @@ def test_sync_group(tmp_path: Path) -> None:
     loaded = read(tmp_path, group + instance() + other)
     assert loaded.configuration.groups[0].members == ("VI_1", "VI_2")
     assert messages(loaded) == ["Virtual router VI_9 specified in sync group G doesn't exist - ignoring"]
-
-
-def test_valid_but_unused_keywords_are_named(tmp_path: Path) -> None:
-    text = "global_defs {\nenable_traps\n}\nvirtual_server 10.1.0.1 80 {\nlvs_sched rr\n}\n" + instance()
-    loaded = read(tmp_path, text)
-    path = tmp_path / "k.conf"
-    assert f"global_defs: enable_traps ({path}: line 2)" in loaded.without_effect
-    assert f"virtual_server ({path}: line 4)" in loaded.without_effect
-    assert loaded.test_exit_code == 0
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -29,18 +29,20 @@ def load(path: str) -> Loaded:
     try:
         words = Path(path).read_text().split()
     except OSError:
-        return Loaded(Configuration(), (Diagnostic("missing", f"Config files missing '{path}'."),), (), 0, 6)
+        return Loaded(Configuration(), (Diagnostic("missing", f"Config files missing '{path}'."),), 0, 6)
     if "crash" in words:
         raise RuntimeError("a mistake in the reader")
     named = dict(word.split("=") for word in words if "=" in word)
     name, interface = InstanceName("VI_1"), InterfaceName("lo")
     instance = Instance(name, interface, 5, base_priority=int(named.get("priority", "100")))
     configuration = Configuration(
-        globals=Globals(instance=named.get("instance")), instances=(instance,) if "instances" in words else ()
+        globals=Globals(instance=named.get("instance")),
+        instances=(instance,) if "instances" in words else (),
+        ssl="odd" if "odd" in words else None,
     )
     if "broken" in words:
-        return Loaded(configuration, (Diagnostic("broken", "it is broken"),), (), 5, 2)
-    return Loaded(configuration, (), ("odd_keyword",) if "odd" in words else (), 0, None)
+        return Loaded(configuration, (Diagnostic("broken", "it is broken"),), 5, 2)
+    return Loaded(configuration, (), 0, None)
 
 
 def child_main(directory: Path) -> ChildMain:

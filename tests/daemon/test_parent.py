@@ -90,7 +90,7 @@ def test_a_whole_life(start: Start, tmp_path: Path) -> None:
     assert daemon.lines[1].startswith("Running on Linux ")
     assert daemon.lines[2].startswith("Command line: 'driver' '")
     assert daemon.lines[3] == f"Configuration file {tmp_path}/configuration"
-    assert daemon.lines[4] == "Accepted but without effect yet: odd_keyword"
+    assert daemon.lines[4] == "Accepted but without effect yet: SSL"
     assert daemon.lines[-3:-1] == ["Stopping", "Stopped"]
     assert daemon.lines[-1].startswith("Stopped Keepalived v")
     assert list(tmp_path.glob("*.pid")) == []

@@ -1,17 +1,19 @@
 """Command lines: split by the lexical rule for commands, with an open quote reported."""
 
+from keepalived_py.config.blocks import script_users
 from keepalived_py.config.command_words import split_command, split_quoted
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Run
 from keepalived_py.diagnostics.report import ErrorClass
+from keepalived_py.model.scripts import Command
 
 
 def read_command_line(run: Run, at: Directive) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """`(argv, rest)`: the argument list and the words behind it; an empty argv is no command."""
     argv, rest = split_command(at.raw)
-    if not argv and len(at.words) > 1:
-        faulty = at.raw if split_quoted(at.raw) is None else at.words[1]
-        if split_quoted(faulty) is None:
+    if not argv:
+        faulty = next((text for text in (at.raw, *at.words[1:2]) if split_quoted(text) is None), None)
+        if faulty is not None:
             run.error(
                 f"String '{faulty}': missing terminating {_open_quote(faulty)}",
                 at,
@@ -19,6 +21,20 @@ def read_command_line(run: Run, at: Directive) -> tuple[tuple[str, ...], tuple[s
                 error_class=ErrorClass.UNMATCHED_QUOTE,
             )
     return argv, rest
+
+
+def read_program(run: Run, at: Directive, kind: str) -> Command | None:
+    """The command of a line `KEYWORD CMD [USER [GROUP]]`; None (logged) if it cannot be used."""
+    argv, rest = read_command_line(run, at)
+    if not argv:
+        run.log("Unable to parse notify script", at)
+        return None
+    owner = script_users.owner(run, at, rest)
+    if owner is None:
+        what = "Invalid user/group" if rest else "Failed to set default user"
+        run.log(f"{what} for {kind} script {argv[0]} - ignoring", at)
+        return None
+    return Command(argv, owner.uid, owner.gid, owner.user, owner.group)
 
 
 def _open_quote(text: str) -> str:

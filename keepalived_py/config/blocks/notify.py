@@ -5,98 +5,140 @@ second word is split once more into the argument list, its third and fourth are
 user and group.  Hence `notify /x.sh a` means user a, and arguments need quotes.
 """
 
-from keepalived_py.config.blocks import script_users
-from keepalived_py.config.blocks.commands import read_command_line
-from keepalived_py.config.blocks.values import BOOLEANS
+from collections.abc import Iterable
+from typing import Any
+
+from keepalived_py.config.blocks import values
+from keepalived_py.config.blocks.commands import read_program
+from keepalived_py.config.command_words import split_quoted
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Keyword, Reader, Run
-from keepalived_py.config.written import Written, WrittenCommand, WrittenGroup, WrittenInstance
+from keepalived_py.model.scripts import Command
 
-Holder = WrittenInstance | WrittenGroup
-
+ARGUMENTS = "<CMD> [<USER> [[:]<GROUP>]]"
+SCHEMA = {"type": "array", "items": {"type": "string"}}
 ATTRIBUTES = {
-    "notify_master": "master",
-    "notify_backup": "backup",
-    "notify_fault": "fault",
-    "notify_stop": "stop",
-    "notify": "any",
-    "notify_deleted": "deleted",
-    "notify_master_rx_lower_pri": "master_rx_lower_priority",
+    "notify_master": ("master", "script run when it becomes MASTER"),
+    "notify_backup": ("backup", "script run when it becomes BACKUP"),
+    "notify_fault": ("fault", "script run when it goes to FAULT"),
+    "notify_stop": ("stop", "script run when keepalived stops"),
+    "notify": ("any", "script run on every change; is told INSTANCE or GROUP, name, role and priority"),
+    "notify_master_rx_lower_pri": (
+        "master_rx_lower_priority",
+        "script run when a MASTER hears an advert of lower priority",
+    ),
 }
 GROUP_KEYWORDS = ("notify_master", "notify_backup", "notify_fault", "notify_stop", "notify")
 
 
-def read_command(run: Run, written: Written, at: Directive) -> WrittenCommand | None:
+def read_command(run: Run, at: Directive) -> Command | None:
     """The command of a notify line with its user; None if it cannot be used."""
-    argv, rest = read_command_line(run, at)
-    if not argv:
+    if len(at.words) < 2 and split_quoted(at.raw) is not None:
+        run.missing_parameter(at, at.keyword, 2)
         return None
-    if rest:
-        user = script_users.find_user(run, at, rest[:2])
-        if user is None:
-            run.log(f"Invalid user/group for {at.keyword} script {argv[0]} - ignoring", at)
-    else:
-        user = script_users.default_user(run, at, written)
-        if user is None:
-            run.log(f"Failed to set default user for {at.keyword} script {argv[0]} - ignoring", at)
-    return None if user is None else WrittenCommand(argv, *user)
+    return read_program(run, at, "notify")
 
 
-def _read(written: Written, at: Directive, run: Run, target: Holder, prefix: str) -> None:
-    attribute = ATTRIBUTES[at.keyword]
-    if getattr(target.notifies, attribute) is not None:
-        argv, _ = read_command_line(run, at)
-        run.error(f"{prefix}{at.keyword} script already specified - ignoring {' '.join(argv)}", at)
+def show_command(command: Command | None) -> Iterable[str]:
+    """The command as a notify line takes it; nothing for None."""
+    if command is None:
+        return ()
+    from keepalived_py.config.blocks.vrrp_script import command_text  # only for who writes it back
+
+    names = [values.quoted(name) for name in (command.user, command.group) if name]
+    return (" ".join((command_text(command.argv), *names)),)
+
+
+def notify(name: str, attribute: str, prefix: str, help: str) -> Keyword[Any]:
+    """A notify keyword; `prefix` leads its messages and may name `{name}`."""
+
+    def read(run: Run, target: Any, at: Directive) -> None:
+        if getattr(target.notifies, attribute) is not None:
+            start = prefix.replace("{name}", target.name)
+            run.error(
+                f"{start}{name} script already specified - ignoring {values.second(at)}",
+                at,
+                code="duplicate",
+                expected="one such line",
+            )
+            return
+        setattr(target.notifies, attribute, read_command(run, at))
+        target.notifies.given[attribute] = at
+
+    reader: Reader[Any] = read
+    return Keyword(
+        name,
+        reader,
+        ARGUMENTS,
+        help=help,
+        attribute=f"notifies.{attribute}",
+        show=show_command,
+        schema=SCHEMA,
+    )
+
+
+def _deleted(run: Run, target: Any, at: Directive) -> None:
+    if target.notifies.report_deleted:
+        run.error(
+            f"({target.name}) notify_deleted already specified - ignoring {values.second(at)}",
+            at,
+            code="duplicate",
+            expected="one such line",
+        )
         return
-    setattr(target.notifies, attribute, read_command(run, written, at))
+    target.notifies.report_deleted = True
+    target.notifies.given["report_deleted"] = at
+    if len(at.words) > 1 or split_quoted(at.raw) is None:
+        target.notifies.deleted = read_command(run, at)
 
 
-def instance_keywords(written: Written) -> list[Keyword[WrittenInstance]]:
+def _show_deleted(notifies: Any) -> Iterable[str]:
+    if not notifies.report_deleted:
+        return ()
+    return tuple(show_command(notifies.deleted)) or ("",)
+
+
+def instance_keywords() -> list[Keyword[Any]]:
     """The notify keywords of a `vrrp_instance`."""
-
-    def read(run: Run, target: WrittenInstance, at: Directive) -> None:
-        _read(written, at, run, target, f"({target.name}) ")
-
-    def read_deleted(run: Run, target: WrittenInstance, at: Directive) -> None:
-        target.notifies.report_deleted = True
-        if len(at.words) > 1:
-            read(run, target, at)
-
     return [
+        *(notify(name, attribute, "({name}) ", help) for name, (attribute, help) in ATTRIBUTES.items()),
         Keyword(
-            name,
-            read_deleted if name == "notify_deleted" else read,
-            "<CMD> [<USER> [[:]<GROUP>]]",
-            help="script run on this change of role",
-            required=name != "notify_deleted",
-        )
-        for name in ATTRIBUTES
-    ] + [_smtp_alert("Invalid vrrp_instance smtp_alert parameter {word}")]
+            "notify_deleted",
+            _deleted,
+            f"[{ARGUMENTS}]",
+            help="say DELETED, not FAULT, when a reload takes the instance away; and run this script",
+            attribute="notifies",
+            show=_show_deleted,
+            schema=SCHEMA,
+        ),
+        *_alerts("Invalid vrrp_instance smtp_alert parameter {word}", "({name}) Invalid value '{word}' for"),
+    ]
 
 
-def group_keywords(written: Written) -> list[Keyword[WrittenGroup]]:
+def group_keywords() -> list[Keyword[Any]]:
     """The notify keywords of a `vrrp_sync_group`."""
-
-    def read(run: Run, target: WrittenGroup, at: Directive) -> None:
-        _read(written, at, run, target, f"vrrp group {target.name}: ")
-
-    alert: Keyword[WrittenGroup] = _smtp_alert("Invalid vrrp_group smtp_alert parameter {word}")
     return [
-        Keyword(
-            name, read, "<CMD> [<USER> [[:]<GROUP>]]", help="script run on this change of role", required=True
-        )
-        for name in GROUP_KEYWORDS
-    ] + [alert]
+        *(
+            notify(name, ATTRIBUTES[name][0], "vrrp group {name}: ", ATTRIBUTES[name][1])
+            for name in GROUP_KEYWORDS
+        ),
+        *_alerts(
+            "Invalid vrrp_group smtp_alert parameter {word}", "({name}) Invalid value '{word}' for sync group"
+        ),
+    ]
 
 
-def _smtp_alert(message: str) -> Keyword:  # type: ignore[type-arg]
-    """`smtp_alert [BOOL]`: read and checked; mail is not sent yet."""
-
-    def read(run: Run, target: Holder, at: Directive) -> None:
-        owner = "vrrp_instance" if isinstance(target, WrittenInstance) else "vrrp_sync_group"
-        run.no_effect(owner, at)
-        if len(at.words) > 1 and at.words[1] not in BOOLEANS:
-            run.error(message.replace("{word}", at.words[1]), at)
-
-    reader: Reader[Holder] = read
-    return Keyword("smtp_alert", reader, "[on|off]", "off", help="send mail on a change of role")
+def _alerts(alert: str, priorities: str) -> list[Keyword[Any]]:
+    """`smtp_alert` and `notify_priority_changes`, with the messages of their owner."""
+    return [
+        values.switch(
+            "smtp_alert", "smtp_alert", alert, inherited=True, help="send mail on a change of role"
+        ),
+        values.switch(
+            "notify_priority_changes",
+            "notify_priority_changes",
+            f"{priorities} notify_priority_changes specified",
+            inherited=True,
+            help="write changes of the priority to the notify pipes",
+        ),
+    ]

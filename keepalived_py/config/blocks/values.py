@@ -16,17 +16,24 @@ from typing import Any, TypeVar
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address
+from keepalived_py.base.record import Record, replace
 from keepalived_py.config.document import Directive
+from keepalived_py.config.draft import Draft
 from keepalived_py.config.schema import FAILED, Converter, Keyword, Reader, Run
 from keepalived_py.diagnostics.report import ErrorClass
 
 T = TypeVar("T")
 
-_INTEGER = re.compile(r"[ \t\v\f\r\n]*([+-]?[0-9]+)?\Z")
-_DECIMAL = re.compile(r"[ \t\v\f\r\n]*([+-]?)([0-9]*)(?:\.([0-9]*))?\Z")
+_INTEGER = re.compile(r"[ \t\v\f\r\n]*([+-]?[0-9]+)\Z")
+_DIGITS = re.compile(r"[ \t\v\f\r\n]*\+?[0-9]+\Z")
+_DIGITS_FIRST = re.compile(r"[ \t\v\f\r\n]*\+?([0-9]*)")
+_BLANKS = " \t\v\f\r\n"
 BOOLEANS = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 MAX_INTERFACE_NAME = 15
 UNSIGNED = 4294967295
+LARGEST_INT = 2147483647
+_LARGEST_LONG = 18446744073709551615
+DECIMALS = 6
 TIMER_SECONDS = 4294
 
 
@@ -35,15 +42,25 @@ def bad_number(run: Run, at: Directive, message: str) -> None:
     run.error(message, at, code="invalid-number", error_class=ErrorClass.INVALID_NUMBER)
 
 
-def integer(run: Run, at: Directive, word: str, low: int, high: int) -> int | None:
-    """A whole number from `low` to `high`."""
+def integer(
+    run: Run, at: Directive, word: str, low: int, high: int, *, signed: bool | None = None
+) -> int | None:
+    """A whole number from `low` to `high`.
+
+    `signed`: keepalived reads it with its function for signed numbers, which has
+    other messages; it does so for every range that begins below 0.
+    """
+    signed = low < 0 if signed is None else signed
+    if not signed and word.lstrip(_BLANKS).startswith("-"):
+        bad_number(run, at, f"negative number '{word}'")
+        return None
     found = _INTEGER.match(word)
-    if found is None:
+    if found is None and (word if signed else word.strip(_BLANKS)):
         bad_number(run, at, f"invalid number '{word}'")
         return None
-    value = int(found[1] or "0")
-    if low >= 0 and word.lstrip().startswith("-"):
-        bad_number(run, at, f"negative number '{word}'")
+    value = int(found[1]) if found is not None else 0
+    if not (-LARGEST_INT - 1 <= value <= LARGEST_INT if signed else value <= UNSIGNED):
+        bad_number(run, at, f"number '{word}' outside {'' if signed else 'unsigned '}integer range")
         return None
     if not low <= value <= high:
         bad_number(run, at, f"number '{word}' outside range [{low}, {high}]")
@@ -55,25 +72,29 @@ def decimal(run: Run, at: Directive, word: str, low_us: int, high_us: int) -> Mi
     """A number of seconds with up to six decimals, in microseconds.
 
     More decimals are reported, and the rounded value is used, as keepalived does.
+    It also reports what is no number and then uses the digits in front, if they are in range.
     """
-    found = _DECIMAL.match(word)
-    if found is None or not (found[2] or found[3]):
-        if word.strip():
-            bad_number(run, at, f"invalid number '{word}'")
-            return None
-        value, places = 0, ""
-    else:
-        places = found[3] or ""
-        whole = int(found[2] or "0") * 1_000_000
-        value = whole + round(int((places + "0000000")[:7]) / 10)
-        if found[1] == "-":
-            bad_number(run, at, f"negative number '{word}'")
-            return None
+    if word[:1] == "-":
+        bad_number(run, at, f"negative number '{word}'")
+        return None
+    whole, _, places = word.partition(".")
+    round_up = 0
+    if len(places) > DECIMALS:
+        bad_number(run, at, f"number '{word}' has too many decimal places")
+        round_up = int(places[DECIMALS] >= "5")
+        places = places[:DECIMALS]
+    digits = whole + places.ljust(DECIMALS, "0")
+    if _DIGITS.match(digits) is None:
+        bad_number(run, at, f"invalid number '{word}'")
+        value = int(_DIGITS_FIRST.match(digits)[1] or "0")  # type: ignore[index]  # matches anything
+        return Micros(value) if low_us <= value <= high_us else None
+    value = int(digits) + round_up
+    if value > _LARGEST_LONG:
+        bad_number(run, at, f"number '{word}' outside unsigned decimal range")
+        return None
     if not low_us <= value <= high_us:
         bad_number(run, at, f"number '{word}' outside range [{_six(low_us)}, {_six(high_us)}]")
         return None
-    if len(places) > 6:
-        bad_number(run, at, f"number '{word}' has too many decimal places")
     return Micros(value)
 
 
@@ -97,6 +118,21 @@ def connection_address(text: str) -> Address | None:
 def second(at: Directive) -> str:
     """The first argument, or ""."""
     return at.words[1] if len(at.words) > 1 else ""
+
+
+def need(run: Run, at: Directive, position: int) -> str | None:
+    """Word number `position` of the statement; without it keepalived stops (exit 2) and we return None."""
+    if position < len(at.words):
+        return at.words[position]
+    run.missing_parameter(at, at.words[position - 1], position + 1)
+    return None
+
+
+def list_block(run: Run, at: Directive) -> None:
+    """Report words between the keyword of a list and its `{`."""
+    if len(at.words) > 1:
+        message = f"Block {at.keyword} has extra parameters {at.words[1]} ..."
+        run.error(message, at, word=1, code="extra-words", expected="{")
 
 
 # Kinds of keyword ------------------------------------------------------------
@@ -129,6 +165,11 @@ def switch(name: str, attribute: str, message: str, **more: Any) -> Keyword[Any]
     more.setdefault("default", "off")
     more.setdefault("schema", {"type": "boolean"})
     return Keyword(name, None, "[<BOOL>]", convert=convert, attribute=attribute, show=show_bool, **more)
+
+
+def show_flag(found: object) -> Iterable[str]:
+    """The bare keyword for what is true."""
+    return ("",) if found else ()
 
 
 def show_bool(found: bool | None) -> Iterable[str]:
@@ -166,6 +207,7 @@ def number(
     *,
     scale: int = 1,
     zero: str = "",
+    signed: bool | None = None,
     **more: Any,
 ) -> Keyword[Any]:
     """A keyword with one whole number, stored times `scale`.
@@ -176,7 +218,7 @@ def number(
 
     def convert(run: Run, target: Any, at: Directive) -> object:
         word = at.words[1]
-        value = integer(run, at, word, low, high)
+        value = integer(run, at, word, low, high, signed=signed)
         if value is None:
             if message:
                 run.error(_fill(message, target, word), at, word=1)
@@ -259,6 +301,69 @@ def converted(
     more.setdefault("show", show_text)
     more.setdefault("required", True)
     return Keyword(name, None, arguments, convert=convert, attribute=attribute, **more)
+
+
+def path(name: str, attribute: str, **more: Any) -> Keyword[Any]:
+    """A keyword with the name of a file or folder."""
+    return text(name, attribute, arguments=more.pop("arguments", "<PATH>"), **more)
+
+
+def interface(name: str, attribute: str, **more: Any) -> Keyword[Any]:
+    """A keyword with the name of a network interface, which need not exist."""
+    return text(name, attribute, arguments=more.pop("arguments", "<IF>"), **more)
+
+
+def words(name: str, attribute: str, **more: Any) -> Keyword[Any]:
+    """A keyword with one word or more, stored as a tuple."""
+
+    def convert(run: Run, target: Any, at: Directive) -> object:
+        return at.words[1:]
+
+    more.setdefault("arguments", "<STRING> ...")
+    more.setdefault("schema", {"type": "array", "items": {"type": "string"}})
+    more.setdefault("required", not more.get("missing"))
+    return Keyword(name, convert=convert, attribute=attribute, show=show_words, **more)
+
+
+def show_words(found: Iterable[object] | None) -> Iterable[str]:
+    """All words behind one keyword; nothing for none."""
+    shown = " ".join(quoted(str(one)) for one in found or ())
+    return (shown,) if shown else ()
+
+
+def option(name: str, arguments: str = "", help: str = "", **more: Any) -> Keyword[Any]:
+    """A word that may stand behind a keyword on its line, for those who read about keywords."""
+    return Keyword(name, None, arguments, help=help, **more)
+
+
+def inside(group: str, record: type[Record], *keywords: Keyword[Any]) -> list[Keyword[Any]]:
+    """The same keywords, stored in the record at the attribute `group` of the draft."""
+    return [_inside(group, record, keyword) for keyword in keywords]
+
+
+def part(target: Any, group: str, record: type[Record]) -> Draft[Any]:
+    """The draft of a part of `target`; made when it is first written to."""
+    found = target.__dict__.get(group)
+    if found is None:
+        found = Draft(record, target.header)
+        setattr(target, group, found)
+    return found  # type: ignore[no-any-return]  # nothing else is ever put there
+
+
+def _inside(group: str, record: type[Record], keyword: Keyword[Any]) -> Keyword[Any]:
+    convert, inner, attribute = keyword.convert, keyword.read, keyword.attribute
+
+    def read(run: Run, target: Any, at: Directive) -> None:
+        owner = part(target, group, record)
+        if convert is not None:
+            value = convert(run, owner, at)
+            if value is not FAILED:
+                setattr(owner, attribute, value)
+                owner.given[attribute] = at
+        elif inner is not None:
+            inner(run, owner, at)
+
+    return replace(keyword, read=read, convert=None, attribute=attribute and f"{group}.{attribute}")
 
 
 def custom(

@@ -1,282 +1,352 @@
-"""`virtual_ipaddress` and `virtual_ipaddress_excluded`: one address per line, with iproute2's words.
+"""`virtual_ipaddress`, `virtual_ipaddress_excluded` and `static_ipaddress`: one address on each line.
 
 An entry that is refused is left out; the rest of the block is still used.
 Texts and the order of the checks are those of keepalived 2.2.7.
 """
 
-from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterator
+from ipaddress import IPv4Address
 from typing import Any
 
-from keepalived_py.config.blocks import values
+from keepalived_py.config.blocks.kernel_names import named_number
+from keepalived_py.config.blocks.line_options import (
+    TRACK_GROUP,
+    Dropped,
+    Line,
+    address_with_length,
+    append,
+    known_interface,
+    mark,
+    option,
+    plain_address,
+    read_words,
+    table_of,
+)
+from keepalived_py.config.blocks.values import quoted
 from keepalived_py.config.document import Directive
+from keepalived_py.config.draft import Draft
 from keepalived_py.config.schema import Block, Keyword, Run
-from keepalived_py.config.written import Written, WrittenAddress, WrittenInstance
+from keepalived_py.config.written import Written
+from keepalived_py.diagnostics.report import ErrorClass
+from keepalived_py.model.network import VirtualAddress
 
 MAX_LABEL = 15
 FOREVER = 0xFFFFFFFF
+LONGEST_WITH_BROADCAST = 30
+DEFAULT_INTERFACE = "eth0"
+
+AddressDraft = Draft[VirtualAddress]
 
 
-class _Entry:
-    """One line being read: the words still to come and what was found so far."""
+class _AddressLine(Line[VirtualAddress]):
+    """One line being read; `broadcast` holds the word behind `brd` until the prefix is known."""
 
-    def __init__(self, run: Run, written: Written, at: Directive, found: WrittenAddress) -> None:
-        self.run = run
-        self.written = written
-        self.at = at
-        self.found = found
+    def __init__(self, run: Run, at: Directive, draft: AddressDraft) -> None:
+        super().__init__(run, at, draft)
+        self.broadcast = ""
         self.position = 1
-        self.had_prefix = "/" in at.words[0]
-
-    def argument(self, keyword: str) -> str | None:
-        """The word behind `keyword`; None after stopping, as keepalived does."""
-        self.position += 1
-        if self.position >= len(self.at.words):
-            self.run.missing_parameter(self.at, keyword, self.position + 1)
-            return None
-        return self.at.words[self.position]
 
     @property
     def shown(self) -> str:
-        return self.at.words[0]
+        """The address as it was written."""
+        return self.words[0]
 
     @property
     def is_v6(self) -> bool:
-        return isinstance(self.found.address, IPv6Address)
+        return bool(self.draft.address.version == 6)
+
+    def argument(self) -> str:
+        """The next word; here a missing one only costs the address."""
+        self.position += 1
+        if self.position < len(self.words):
+            return self.words[self.position]
+        keyword = self.words[-1]
+        self.drop(f"No {keyword} parameter specified for {self.shown}", "missing-value")
 
 
-def read_address(run: Run, written: Written, at: Directive) -> WrittenAddress | None:
-    """One entry as a value; None if it has to be left out."""
-    parsed = _prefix(run, at, at.words[0])
-    if parsed is None:
-        return None
-    found, length = parsed
-    entry = _Entry(run, written, at, WrittenAddress(found, length, at))
-    if entry.is_v6 and length == 128:
-        entry.found.preferred_lifetime_s = 0
-    while entry.position < len(at.words):
-        option = _OPTIONS.get(at.words[entry.position])
-        if option is None:
-            word = at.words[entry.position]
-            run.error(f"Unknown configuration entry '{word}' for ip address - ignoring", at)
-        elif not option(entry):
-            return None
-        entry.position += 1
-    if entry.found.peer is not None and entry.had_prefix:
-        run.error("Cannot specify address prefix when specifying peer address - ignoring", at)
-        entry.found.prefix_length = entry.found.address.max_prefixlen
-    return entry.found
-
-
-def _prefix(run: Run, at: Directive, word: str) -> tuple[IPv4Address | IPv6Address, int] | None:
-    """`ADDRESS[/LENGTH]`; a wrong length is reported and the full one used."""
-    text, slash, length_text = word.partition("/")
-    found = values.address(text)
+def read_address(run: Run, at: Directive, static: bool = False) -> AddressDraft | None:
+    """One entry; None if it has to be left out."""
+    found = address_with_length(run, at, at.words[0], 0)
     if found is None:
-        run.error(f"VRRP parsed invalid IP {word}. skipping IP...", at, code="invalid-address")
         return None
-    longest = found.max_prefixlen
-    if not slash:
-        return found, longest
-    length = values.integer(run, at, length_text, 0, longest)
-    if length is None:
-        run.error(f"Invalid address prefix len {length_text} for address {word} - using {longest}", at)
-        return found, longest
-    return found, length
+    draft: AddressDraft = Draft(VirtualAddress, at, address=found.address, prefix_length=found.length)
+    if len(at.words) > 1 or static:
+        line = _AddressLine(run, at, draft)
+        try:
+            read_words(line, _STATIC_OPTIONS if static else _OPTIONS, _unknown)
+            _broadcast(line)
+            if static and draft.interface is None:
+                _default_interface(line)
+        except Dropped:
+            return None
+        if line.is_v6:
+            _only_ipv4(line)
+    if draft.prefix_length == 128 and not draft.written("preferred_lifetime_s"):
+        draft.preferred_lifetime_s = 0
+    return draft
 
 
-def _dev(entry: _Entry) -> bool:
-    at, run = entry.at, entry.run
-    entry.position += 1
-    if entry.position >= len(at.words):
-        run.error(f"No dev parameter specified for {entry.shown}", at)
-        return False
-    name = at.words[entry.position]
-    if entry.found.interface is not None:
-        run.error(f"Cannot specify ipaddress device more than once for {entry.shown}", at)
-        return False
-    if not run.host.interface_exists(name):
-        missing_interface(run, entry.written, at, name, f"ip address {entry.shown}")
-    entry.found.interface = name
-    return True
+def _unknown(line: Line[Any]) -> None:
+    word = line.word()
+    line.error(f"Unknown configuration entry '{word}' for ip address - ignoring", "unknown-option")
 
 
-def missing_interface(run: Run, written: Written, at: Directive, name: str, what: str) -> None:
-    """Report an interface that is not there; with dynamic_interfaces it may come later."""
-    if written.globals.dynamic_interfaces:
-        run.log(
-            f"Configuration specifies interface {name} which doesn't currently exist - will use if created",
+def _broadcast(line: _AddressLine) -> None:
+    """The broadcast address, once everything that it depends on was read."""
+    word, draft = line.broadcast, line.draft
+    if not word:
+        return
+    if draft.peer is not None:
+        line.error("Cannot specify broadcast and peer addresses - ignoring broadcast address")
+        draft.broadcast = None
+    elif word in ("+", "-"):
+        length = draft.prefix_length
+        if length > LONGEST_WITH_BROADCAST:
+            line.error(f"Address prefix length {length} too long for broadcast")
+            return
+        host_bits = 0xFFFFFFFF >> length
+        own = int(draft.address)
+        draft.broadcast = IPv4Address(own | host_bits if word == "+" else own & ~host_bits)
+
+
+def _default_interface(line: _AddressLine) -> None:
+    name = line.run.written.globals.default_interface or DEFAULT_INTERFACE
+    if not known_interface(line.run, line.at, name):
+        line.run.error(
+            f"Static address {line.shown} requires either an interface or default interface must exist",
+            line.at,
+            code="unknown-interface",
+            error_class=ErrorClass.FATAL,
+        )
+        raise Dropped
+    line.draft.interface = name
+
+
+def _only_ipv4(line: _AddressLine) -> None:
+    """Take back what IPv6 addresses do not have."""
+    draft = line.draft
+    if draft.scope:
+        line.error(f"Cannot specify scope for IPv6 addresses ({line.shown}) - ignoring scope")
+        draft.scope = 0
+    if draft.label is not None:
+        line.error(f"Cannot specify label for IPv6 addresses ({line.shown}) - ignoring label")
+        draft.label = None
+
+
+def _dev(run: Run, line: _AddressLine, at: Directive) -> None:
+    name = line.argument()
+    if line.draft.interface is not None:
+        line.drop(f"Cannot specify ipaddress device more than once for {line.shown}", "duplicate")
+    if not known_interface(run, at, name):
+        line.drop(
+            f"WARNING - interface {name} for ip address {line.shown} doesn't exist", "unknown-interface"
+        )
+    line.draft.interface = name
+
+
+def _scope(run: Run, line: _AddressLine, at: Directive) -> None:
+    word = line.argument()
+    number = named_number(run.host, "rt_scopes", word)
+    if number is None:
+        line.error(
+            f"Invalid scope '{word}' specified for {line.shown} - ignoring",
+            "unknown-name",
+            "global, site, link, host, nowhere or a number from 0 to 255",
+        )
+    else:
+        line.draft.scope = number
+
+
+def _brd(run: Run, line: _AddressLine, at: Directive) -> None:
+    keyword = line.word()
+    word = line.argument()
+    if line.is_v6:
+        line.position -= 1
+        line.drop(
+            f"VRRP is trying to assign a broadcast {keyword} to the IPv6 address {line.shown} !!?? "
+            "WTF... skipping VIP...",
+            "mixed-families",
+        )
+    if word not in ("+", "-"):
+        try:
+            line.draft.broadcast = IPv4Address(word)
+        except ValueError:
+            line.drop(
+                f"VRRP is trying to assign invalid broadcast {word}. skipping VIP...",
+                "invalid-address",
+                "an IPv4 address, + or -",
+            )
+        line.broadcast = line.broadcast or word
+    else:
+        line.broadcast = word
+
+
+def _label(run: Run, line: _AddressLine, at: Directive) -> None:
+    word = line.argument()
+    if len(word.encode()) > MAX_LABEL:
+        line.drop(
+            f"Address label {word} is longer than maximum length {MAX_LABEL} - removing address",
+            "too-long",
+            f"at most {MAX_LABEL} characters",
+        )
+    line.draft.label = word
+
+
+def _peer(run: Run, line: _AddressLine, at: Directive) -> None:
+    word = line.argument()
+    draft = line.draft
+    if draft.peer is not None:
+        line.error(f"Peer {word} - another peer has already been specified", "duplicate")
+        line.position -= 1  # keepalived reads the second peer's address as a keyword
+        return
+    found = plain_address(run, at, word, line.position)
+    if found is None:
+        line.error(f"Invalid peer address {word}", "invalid-address")
+    elif found.version != draft.address.version:
+        line.error(f"Peer address {word} does not match address family", "mixed-families")
+    else:
+        if draft.prefix_length != found.max_prefixlen:
+            line.error("Cannot specify address prefix when specifying peer address - ignoring")
+        draft.peer = found
+        draft.prefix_length = draft.peer_prefix_length = found.max_prefixlen
+
+
+def _preferred(run: Run, line: _AddressLine, at: Directive) -> None:
+    word = line.argument()
+    value = FOREVER if word == "forever" else line.number()
+    if value is None:
+        line.error(f"preferred_lft {word} is invalid")
+    else:
+        line.draft.preferred_lifetime_s = None if value == FOREVER else value
+
+
+_COMMON: list[Keyword[Any]] = [
+    option("dev", _dev, "<IF>", "interface that gets the address", default="the instance's interface"),
+    option(
+        "scope", _scope, "site|link|host|nowhere|global|<INT 0..255>", "scope (IPv4 only)", default="global"
+    ),
+    option("brd", _brd, "<IPV4>|+|-", "broadcast address; + sets, - clears all host bits"),
+    option("broadcast", _brd, "<IPV4>|+|-", "the same as brd", alias="brd"),
+    option("label", _label, "<STRING>", "label of the address, at most 15 characters (IPv4 only)"),
+    option("peer", _peer, "<IPADDR>", "the other end of a point-to-point link; no prefix length then"),
+    mark("home", "home", "mobile IPv6 home address"),
+    mark("-nodad", "detects_duplicates", "let the kernel detect duplicates of the IPv6 address"),
+    mark("mngtmpaddr", "mngtmpaddr", "the kernel derives temporary IPv6 addresses from it"),
+    mark("noprefixroute", "noprefixroute", "the kernel adds no route for the prefix"),
+    mark("autojoin", "autojoin", "the kernel joins the multicast group that the address is"),
+    mark("no_track", "tracked", "ignore that others remove the address", False),
+    option(
+        "preferred_lft",
+        _preferred,
+        "<INT 0..4294967295>|forever",
+        "how long the address is preferred as a source; 0 avoids it",
+        default="0 for an IPv6 address without prefix, else forever",
+        unit="s",
+    ),
+]
+_OPTIONS = table_of([*_COMMON, mark("use_vmac", "use_vmac", "put the address on a VMAC interface")])
+_STATIC_OPTIONS = table_of([*_COMMON, TRACK_GROUP])
+
+
+# Writing it back -------------------------------------------------------------
+
+
+def show_address(record: VirtualAddress) -> str:
+    """The line that gives `record`."""
+    return " ".join(_words(record))
+
+
+def _words(one: VirtualAddress) -> Iterator[str]:
+    longest = one.address.max_prefixlen
+    yield str(one.address) if one.prefix_length == longest else f"{one.address}/{one.prefix_length}"
+    if one.interface is not None:
+        yield f"dev {quoted(one.interface)}"
+    if one.scope:
+        yield f"scope {one.scope}"
+    for name, value in (("brd", one.broadcast), ("label", one.label), ("peer", one.peer)):
+        if value is not None:
+            yield f"{name} {quoted(str(value))}"
+    for name, said in (
+        ("home", one.home),
+        ("-nodad", one.detects_duplicates),
+        ("mngtmpaddr", one.mngtmpaddr),
+        ("noprefixroute", one.noprefixroute),
+        ("autojoin", one.autojoin),
+        ("no_track", not one.tracked),
+        ("use_vmac", one.use_vmac),
+    ):
+        if said:
+            yield name
+    preferred = one.preferred_lifetime_s
+    if preferred != (0 if one.prefix_length == 128 else None):
+        yield f"preferred_lft {'forever' if preferred is None else preferred}"
+    if one.track_group is not None:
+        yield f"track_group {quoted(one.track_group)}"
+
+
+# The blocks ------------------------------------------------------------------
+
+
+def _entry(run: Run, target: Any, at: Directive) -> None:
+    found = read_address(run, at)
+    if found is None:
+        return
+    family = found.address.version
+    if target.family is None:
+        target.family = family
+    elif target.family != family:
+        run.error(
+            f"({target.name}): address family must match VRRP instance [{at.words[0]}] - ignoring",
             at,
+            word=0,
+            code="mixed-families",
+            expected=f"an IPv{target.family} address; others go into virtual_ipaddress_excluded",
         )
         return
-    run.error(f"WARNING - interface {name} for {what} doesn't exist", at, code="unknown-interface")
-    written.missing_interface = True
+    append(target, "addresses", found)
 
 
-def _scope(entry: _Entry) -> bool:
-    word = entry.argument("scope")
-    if word is None:
-        return False
-    number = entry.run.host.scope(word)
-    if entry.is_v6:
-        entry.run.error(f"Cannot specify scope for IPv6 addresses ({entry.shown}) - ignoring scope", entry.at)
-    elif number is None:
-        entry.run.error(f"Invalid scope '{word}' specified for {entry.shown} - ignoring", entry.at)
-    else:
-        entry.found.scope = number
-    return True
+def _excluded_entry(run: Run, target: Any, at: Directive) -> None:
+    found = read_address(run, at)
+    if found is not None:
+        append(target, "excluded_addresses", found)
 
 
-def _broadcast(entry: _Entry) -> bool:
-    keyword = entry.at.words[entry.position]
-    word = entry.argument(keyword)
-    if word is None:
-        return False
-    own = entry.found.address
-    if not isinstance(own, IPv4Address):
-        entry.run.error(
-            f"VRRP is trying to assign a broadcast {keyword} to the IPv6 address {entry.shown} !!?? "
-            "WTF... skipping VIP...",
-            entry.at,
-        )
-        return False
-    host_bits = (1 << (32 - entry.found.prefix_length)) - 1
-    if word == "+":
-        entry.found.broadcast = IPv4Address(int(own) | host_bits)
-        return True
-    if word == "-":
-        entry.found.broadcast = IPv4Address(int(own) & ~host_bits)
-        return True
-    found = values.address(word)
-    if not isinstance(found, IPv4Address):
-        entry.run.error(f"VRRP is trying to assign invalid broadcast {word}. skipping VIP...", entry.at)
-        return False
-    entry.found.broadcast = found
-    return True
+def _static_entry(run: Run, target: Written, at: Directive) -> None:
+    found = read_address(run, at, static=True)
+    if found is not None:
+        target.static_addresses.append(found)
 
 
-def _label(entry: _Entry) -> bool:
-    word = entry.argument("label")
-    if word is None:
-        return False
-    if entry.is_v6:
-        entry.run.error(f"Cannot specify label for IPv6 addresses ({entry.shown}) - ignoring label", entry.at)
-        return True
-    if len(word) > MAX_LABEL:
-        entry.run.error(
-            f"Address label {word} is longer than maximum length {MAX_LABEL} - removing address", entry.at
-        )
-        return False
-    entry.found.label = word
-    return True
+def opened(run: Run, target: Any, at: Directive) -> Any:
+    """The entries go to the instance itself."""
+    return target
 
 
-def _peer(entry: _Entry) -> bool:
-    word = entry.argument("peer")
-    if word is None:
-        return False
-    parsed = _prefix(entry.run, entry.at, word)
-    if parsed is None:
-        entry.run.error(f"Invalid peer address {word}", entry.at)
-    elif parsed[0].version != entry.found.address.version:
-        entry.run.error(f"Peer address {word} does not match address family", entry.at)
-    else:
-        entry.found.peer, entry.found.peer_prefix_length = parsed
-    return True
+static_opened = opened
 
-
-def _preferred(entry: _Entry) -> bool:
-    word = entry.argument("preferred_lft")
-    if word is None:
-        return False
-    if word == "forever":
-        entry.found.preferred_lifetime_s = None
-        return True
-    value = values.integer(entry.run, entry.at, word, 0, FOREVER)
-    if value is None:
-        entry.run.error(f"preferred_lft {word} is invalid", entry.at)
-    else:
-        entry.found.preferred_lifetime_s = None if value == FOREVER else value
-    return True
-
-
-def _mark(attribute: str, value: bool = True) -> Callable[[_Entry], bool]:
-    def option(entry: _Entry) -> bool:
-        setattr(entry.found, attribute, value)
-        return True
-
-    return option
-
-
-def _without_effect(entry: _Entry) -> bool:
-    word = entry.at.words[entry.position]
-    origin = entry.at.line_origin
-    entry.run.without_effect.append(f"virtual_ipaddress: {word} ({origin.file}: line {origin.line})")
-    return True
-
-
-def _nothing(entry: _Entry) -> bool:
-    """`-nodad`: our addresses never wait for duplicate address detection anyway."""
-    return True
-
-
-_OPTIONS: dict[str, Callable[[_Entry], bool]] = {
-    "dev": _dev,
-    "scope": _scope,
-    "brd": _broadcast,
-    "broadcast": _broadcast,
-    "label": _label,
-    "peer": _peer,
-    "home": _mark("home"),
-    "mngtmpaddr": _mark("mngtmpaddr"),
-    "noprefixroute": _mark("noprefixroute"),
-    "no_track": _mark("tracked", False),
-    "preferred_lft": _preferred,
-    "-nodad": _nothing,
-    "autojoin": _without_effect,
-    "use_vmac": _without_effect,
-}
-
-
-def keywords(written: Written) -> list[Keyword[WrittenInstance]]:
-    """Both address blocks of a `vrrp_instance`."""
-
-    def entry(run: Run, target: WrittenInstance, at: Directive) -> None:
-        found = read_address(run, written, at)
-        if found is None:
-            return
-        if target.family is None:
-            target.family = found.address.version
-        elif target.family != found.address.version:
-            run.error(
-                f"({target.name}): address family must match VRRP instance [{at.words[0]}] - ignoring", at
-            )
-            return
-        target.addresses.append(found)
-
-    def excluded(run: Run, target: WrittenInstance, at: Directive) -> None:
-        found = read_address(run, written, at)
-        if found is not None:
-            target.excluded_addresses.append(found)
-
-    first: Block[Any] = Block("virtual_ipaddress", entry=entry)
-    other: Block[Any] = Block("virtual_ipaddress_excluded", entry=excluded)
-    return [
-        Keyword("virtual_ipaddress", arguments="{ <entry> ... }", help="advertised addresses", block=first),
-        Keyword("virtual_ipaddress_excluded", arguments="{ <entry> ... }", help="others", block=other),
-    ]
-
-
-def static_keyword(written: Written) -> Keyword[Written]:
-    """`static_ipaddress { <entry> ... }`: read and checked; not put on an interface yet."""
-
-    def opened(run: Run, target: Written, at: Directive) -> Written:
-        run.no_effect("", at)
-        return target
-
-    def entry(run: Run, target: Written, at: Directive) -> None:
-        if "track_group" not in at.words:
-            read_address(run, written, at)
-
-    block: Block[Any] = Block("static_ipaddress", entry=entry)
-    return Keyword("static_ipaddress", arguments="{ <entry> ... }", block=block, open=opened)
+_HELP = "<IPADDR>[/<LEN>] [options]: one address; without a length /32 or /128"
+ADDRESSES: Block[Any] = Block(
+    "virtual_ipaddress",
+    _OPTIONS,
+    entry=_entry,
+    record=VirtualAddress,
+    show_entry=show_address,
+    entry_help=_HELP,
+)
+EXCLUDED: Block[Any] = Block(
+    "virtual_ipaddress_excluded",
+    _OPTIONS,
+    entry=_excluded_entry,
+    record=VirtualAddress,
+    show_entry=show_address,
+    entry_help=_HELP,
+)
+STATIC: Block[Any] = Block(
+    "static_ipaddress",
+    _STATIC_OPTIONS,
+    entry=_static_entry,
+    record=VirtualAddress,
+    show_entry=show_address,
+    entry_help=_HELP,
+)

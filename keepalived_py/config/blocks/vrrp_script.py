@@ -1,86 +1,197 @@
 """`vrrp_script`: a command whose exit status an instance may track."""
 
+import re
+from collections.abc import Iterable
+
 from keepalived_py.base.clock import Micros
-from keepalived_py.config.blocks import known, script_users, values
+from keepalived_py.base.names import ScriptName
+from keepalived_py.config.blocks import script_users, values
+from keepalived_py.config.blocks.closing import closing
 from keepalived_py.config.blocks.commands import read_command_line
+from keepalived_py.config.blocks.decimals import fixed_point
 from keepalived_py.config.blocks.values import TIMER_SECONDS, integer
+from keepalived_py.config.blocks.weights import REVERSE, WHOLE_RECORD, show_weight, weight_schema
 from keepalived_py.config.document import Directive
-from keepalived_py.config.schema import Block, Keyword, Run, block
-from keepalived_py.config.written import Written, WrittenScript
+from keepalived_py.config.draft import Draft
+from keepalived_py.config.schema import FAILED, Block, Run, block
+from keepalived_py.config.written import Written
+from keepalived_py.model.scripts import Command
+from keepalived_py.model.tracking import CheckScript
 
 LARGEST = 2**31 - 1
+LARGEST_WEIGHT = 253
 MICROSECONDS = 1_000_000
+MILLISECOND = 1_000
+FRACTIONS_SINCE = "2.3.2"
+LATER = "\0"  # parts a name from a number: no name that is written holds it
+
+Script = Draft[CheckScript]
 
 
-def _script(run: Run, target: WrittenScript, at: Directive) -> None:
-    target.argv, _ = read_command_line(run, at)
+def _script(run: Run, target: Script, at: Directive) -> None:
+    argv, _ = read_command_line(run, at)
+    if argv:
+        target.argv = argv
+        target.given["command"] = at
 
 
-def _interval(run: Run, target: WrittenScript, at: Directive) -> None:
-    word = at.words[1]
-    value = integer(run, at, word, 0, TIMER_SECONDS)
+def _seconds(run: Run, at: Directive) -> int | None:
+    """A period in microseconds: whole seconds, from 2.3.2 on with up to three decimals."""
+    if run.compat < FRACTIONS_SINCE:
+        whole = integer(run, at, at.words[1], 0, TIMER_SECONDS)
+        return None if whole is None else whole * MICROSECONDS
+    value = fixed_point(run, at, at.words[1], 0, TIMER_SECONDS * 1000, 3, lenient=True)
+    return None if value is None else value * MILLISECOND
+
+
+def _interval(run: Run, target: Script, at: Directive) -> object:
+    word, value = at.words[1], _seconds(run, at)
     title = f"({target.name}): vrrp script interval"
     if value is None:
-        run.error(f"{title} '{word}' must be between 1 and {TIMER_SECONDS} - ignoring", at)
-        return
-    if value == 0:
-        run.error(f"{title} must be greater than 0, setting to 1", at)
-    target.interval_us = Micros(max(value, 1) * MICROSECONDS)
+        least = "1" if run.compat < FRACTIONS_SINCE else "0.001"
+        run.error(f"{title} '{word}' must be between {least} and {TIMER_SECONDS} - ignoring", at, word=1)
+        return FAILED
+    return _not_zero(run, at, title, value)
 
 
-def _timeout(run: Run, target: WrittenScript, at: Directive) -> None:
-    value = integer(run, at, at.words[1], 0, TIMER_SECONDS)
+def _timeout(run: Run, target: Script, at: Directive) -> object:
+    value = _seconds(run, at)
     title = f"({target.name}): vrrp script timeout"
     if value is None:
-        run.error(f"{title} '{at.words[1]}' invalid - ignoring", at)
-        return
+        run.error(f"{title} '{at.words[1]}' invalid - ignoring", at, word=1)
+        return FAILED
+    return _not_zero(run, at, title, value)
+
+
+def _not_zero(run: Run, at: Directive, title: str, value: int) -> Micros:
     if value == 0:
-        run.error(f"{title} must be greater than 0, setting to 1", at)
-    target.timeout_us = Micros(max(value, 1) * MICROSECONDS)
+        run.error(f"{title} must be greater than 0, setting to 1", at, word=1)
+        return Micros(MICROSECONDS)
+    return Micros(value)
 
 
-def _weight(run: Run, target: WrittenScript, at: Directive) -> None:
-    value = integer(run, at, at.words[1], -253, 253)
+def _weight(run: Run, target: Script, at: Directive) -> None:
+    word = at.words[1]
+    value = integer(run, at, word, -LARGEST_WEIGHT, LARGEST_WEIGHT)
     if value is None:
-        run.error(f"vrrp_script {target.name} weight {at.words[1]} must be in [-253, 253]", at)
-        return
-    target.weight = value
+        run.error(f"vrrp_script {target.name} weight {word} must be in [-253, 253]", at, word=1)
+    else:
+        target.weight = value
+        target.given["weight"] = at
     if len(at.words) > 2:
         if at.words[2] == "reverse":
             target.reverse = True
         else:
-            run.error(f"vrrp_script {target.name} unknown weight option {at.words[2]}", at)
+            run.error(
+                f"vrrp_script {target.name} unknown weight option {at.words[2]}",
+                at,
+                word=2,
+                expected="reverse",
+            )
 
 
-def _user(run: Run, target: WrittenScript, at: Directive) -> None:
-    found = script_users.find_user(run, at, at.words[1:3])
+def _user(run: Run, target: Script, at: Directive) -> None:
+    words = at.words[1:3]
+    found = script_users.find_user(run, at, words)
+    target.removed = found is None
     if found is None:
-        shown = " ".join(target.argv)
-        run.error(f"Unable to set uid/gid for script '{shown}'", at, code="unknown-user")
-        target.removed = True
-    else:
-        target.uid, target.gid = found
-        target.user_set = True
+        run.error(f"Unable to set uid/gid for script {_shown(target.argv)}", at, word=1, code="unknown-user")
+        return
+    target.user, target.names = found, words
+    target.given["user"] = at
 
 
-SCRIPT: Block[WrittenScript] = block(
+def _shown(argv: tuple[str, ...]) -> str:
+    """A command as keepalived speaks of it: each word in quotes, but not a redirection."""
+    return " ".join(
+        word if not i and word.startswith(("<", ">")) else f"'{word}'" for i, word in enumerate(argv)
+    )
+
+
+def command_text(argv: Iterable[str]) -> str:
+    """The command in quotes, such that reading it gives `argv`: it is split twice, with escapes undone."""
+    return '"' + " ".join(_inner_word(word) for word in argv) + '"'
+
+
+def _inner_word(word: str) -> str:
+    if re.fullmatch(r"[\w%+,./:=@^<>?*&|;()\[\]~-]+", word, re.ASCII):
+        return word
+    escaped = "".join(
+        char if re.match(r"[\w%+,./:=^<>?*&|;()\[\] -]", char, re.ASCII) else _escape(char) for char in word
+    )
+    return f"'{escaped}'"
+
+
+def _escape(char: str) -> str:
+    """Octal, byte by byte: no sign is left that either split, a comment or a brace could take."""
+    code = ord(char)
+    return f"\\{code:03o}" if code < 0x80 else char
+
+
+def _show_command(command: Command) -> Iterable[str]:
+    return (command_text(command.argv),)
+
+
+def _show_user(command: Command) -> Iterable[str]:
+    names = [values.quoted(name) for name in (command.user, command.group) if name]
+    return (" ".join(names),) if names else ()
+
+
+BLOCK: Block[Script] = block(
     "vrrp_script",
     [
         values.custom(
-            "script", _script, "<CMD>", required=False, help="the command, quoted if it has arguments"
+            "script",
+            _script,
+            "<CMD>",
+            required=False,
+            attribute="command",
+            show=_show_command,
+            schema={"type": "string"},
+            help="the command to run, in quotes if it has arguments; </path tests that a file exists",
+        ),
+        values.converted(
+            "interval",
+            "interval_us",
+            _interval,
+            "<DEC 0..4294>",
+            default="1",
+            unit="s",
+            show=values.show_seconds,
+            schema={"type": "number", "exclusiveMinimum": 0, "maximum": TIMER_SECONDS},
+            help="time from one start to the next; fractions since keepalived 2.3.2",
+        ),
+        values.converted(
+            "timeout",
+            "timeout_us",
+            _timeout,
+            "<DEC 0..4294>",
+            default="interval",
+            unit="s",
+            show=values.show_seconds,
+            schema={"type": "number", "exclusiveMinimum": 0, "maximum": TIMER_SECONDS},
+            help="run time after which it is stopped and has failed; fractions since keepalived 2.3.2",
         ),
         values.custom(
-            "interval", _interval, "<INT 0..4294>", default="1", help="seconds from start to start"
+            "weight",
+            _weight,
+            "<INT -253..253> [reverse]",
+            default="0",
+            attribute=WHOLE_RECORD,
+            show=show_weight(0),
+            schema=weight_schema(LARGEST_WEIGHT),
+            options=(REVERSE,),
+            help="change of priority: a positive one while it is good, a negative one while it is not; "
+            "0 makes a failure a fault",
         ),
-        values.custom("timeout", _timeout, "<INT 0..4294>", help="seconds after which it has failed"),
-        values.custom("weight", _weight, "<INT -253..253> [reverse]", default="0", help="change of priority"),
         values.number(
             "rise",
             "rise",
             1,
             LARGEST,
             "({name}): vrrp script rise value '{word}' invalid, defaulting to 1",
-            help="successes needed",
+            default="1",
+            help="successes in a row before it counts as good",
         ),
         values.number(
             "fall",
@@ -88,32 +199,60 @@ SCRIPT: Block[WrittenScript] = block(
             1,
             LARGEST,
             "({name}): vrrp script fall value '{word}' invalid, defaulting to 1",
-            help="failures needed",
+            default="1",
+            help="failures in a row before it counts as bad",
         ),
-        values.custom("user", _user, "<USER> [[:]<GROUP>]", help="who the script runs as"),
-        values.flag("init_fail", "init_failed", help="start in the failed state"),
+        values.custom(
+            "user",
+            _user,
+            "<USER> [[:]<GROUP>]",
+            default="script_user",
+            attribute="command",
+            show=_show_user,
+            schema={"type": "string"},
+            help="the user and group it runs as",
+        ),
+        values.flag("init_fail", "init_failed", help="counts as failed until it has been good often enough"),
     ],
+    record=CheckScript,
+    show_header=lambda record: values.quoted(record.name),
 )
-SCRIPT = Block("vrrp_script", SCRIPT.keywords, fallback=known.fallback("vrrp_script"))
 
 
-def keyword(written: Written) -> Keyword[Written]:
-    """The top-level keyword `vrrp_script NAME { ... }`."""
+def opened(run: Run, target: Written, at: Directive) -> Script:
+    """The draft of the script; its `command` is put together at the end."""
+    return Draft(
+        CheckScript,
+        at,
+        name=ScriptName(at.words[1]),
+        argv=(),
+        user=None,
+        names=(),
+        removed=False,
+        interval_us=Micros(MICROSECONDS),
+    )
 
-    def opened(run: Run, target: Written, at: Directive) -> WrittenScript:
-        return WrittenScript(at.words[1], at)
 
-    def closed(run: Run, script: WrittenScript, at: Directive) -> None:
-        if not script.argv:
-            run.error(f"No script set for vrrp_script {script.name} - removing", at)
-            return
-        if not script.removed and not script.user_set:
-            user = script_users.default_user(run, at, written)
-            if user is None:
-                run.error(f"Unable to set default user for vrrp script {script.name} - removing", at)
-                return
-            script.uid, script.gid = user
-        if not script.removed:
-            written.scripts.setdefault(script.name, script)
+def closed(run: Run, script: Script, at: Directive) -> None:
+    """Keep the script if it has a command and a user that exists.
 
-    return Keyword("vrrp_script", arguments="<NAME>", required=True, block=SCRIPT, open=opened, close=closed)
+    A second one of the same name is checked all the same, but nobody finds it by its name.
+    """
+    end = closing(at)
+    if not script.argv:
+        run.error(f"No script set for vrrp_script {script.name} - removing", end, code="missing-script")
+        return
+    if script.removed:
+        return
+    written = run.written
+    user = script.user or script_users.default_user(run, end or at, written)
+    if user is None:
+        message = f"Unable to set default user for vrrp script {script.name} - removing"
+        run.error(message, end, code="unknown-user")
+        return
+    script.command = Command(script.argv, *user, *script.names)
+    if not script.written("timeout_us"):
+        script.timeout_us = script.interval_us
+    scripts = written.scripts
+    name = script.name if script.name not in scripts else f"{script.name}{LATER}{len(scripts)}"
+    scripts[name] = script

@@ -1,0 +1,34 @@
+"""The sub-commands: the first word of the command line, when it is one of these.
+
+keepalived takes no words, only options, so no command line of its own is
+touched.  A command's module is imported when it is asked for; its `run` takes
+the words behind the name and returns the exit code.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+# Each is the module `cli/NAME_command.py`.
+COMMANDS = {
+    "check": "Check files, and several of them as one cluster",
+    "facts": "Print what a check needs to know about this machine, for check --facts",
+    "explain": "Say what a keyword of the configuration means",
+    "dump": "Print the configuration as it is understood",
+    "schema": "Print the JSON Schema of the configuration",
+    "convert": "Turn keepalived.conf into keep-vip's YAML, or the other way round",
+    "completion": "Print the completion script of a shell",
+    "start": "Run with keep-vip's YAML, as its systemd unit calls it",
+}
+
+
+def is_command(words: Sequence[str]) -> bool:
+    """Whether a command line names a command."""
+    return bool(words) and words[0] in COMMANDS
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command that `words` begin with; returns its exit code."""
+    name, *rest = words
+    found = import_module(f"keepalived_py.cli.{name}_command")
+    code: int = found.run(rest)
+    return code

@@ -1,0 +1,19 @@
+"""What may not stand behind the keyword of a list."""
+
+from typing import Any
+
+from keepalived_py.config.document import Directive
+from keepalived_py.config.schema import Run
+
+
+def opened(run: Run, target: Any, at: Directive) -> Any:
+    """The list belongs to `target`; words between its keyword and the brace are dropped with a complaint."""
+    if len(at.words) > 1:
+        run.error(
+            f"Block {at.words[0]} has extra parameters {at.words[1]} ...",
+            at,
+            word=1,
+            code="extra-words",
+            expected="a brace",
+        )
+    return target

@@ -1,0 +1,81 @@
+"""The whole keyword table, seen from outside.
+
+Everything that speaks about keywords without reading a file (the manual page,
+`explain`, completion, the JSON Schema) walks through here.  A keyword's path is
+the names of the blocks around it and its own, parted by slashes:
+`vrrp_instance/track_script/weight`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from keepalived_py.base.record import Record
+from keepalived_py.config.blocks import root
+from keepalived_py.config.schema import BASELINE, Block, Keyword
+
+
+class Place(Record):
+    """A keyword at its path; `option`: it stands behind another word and not at the start of a line."""
+
+    path: str
+    keyword: Keyword[Any]
+    option: bool = False
+
+    @property
+    def block(self) -> str:
+        """The path of the block (or statement) it belongs to; "" at top level."""
+        return self.path.rpartition("/")[0]
+
+
+def places() -> Iterator[Place]:
+    """Every keyword of the language, each right before those of its block."""
+    return _of_block(root.ROOT, "")
+
+
+def _of_block(block: Block[Any], path: str) -> Iterator[Place]:
+    listed = block.entry is not None
+    for keyword in block.keywords.values():
+        yield from _of_keyword(keyword, path, option=listed)
+
+
+def _of_keyword(keyword: Keyword[Any], path: str, *, option: bool) -> Iterator[Place]:
+    own = f"{path}/{keyword.name}" if path else keyword.name
+    yield Place(own, keyword, option)
+    for one in keyword.options:
+        yield from _of_keyword(one, own, option=True)
+    if keyword.block is not None:
+        yield from _of_block(keyword.inner(), own)
+
+
+def found(words: str) -> list[Place]:
+    """The places called `words`: a whole path, or the end of one."""
+    wanted = words.strip("/")
+    every = list(places())
+    exact = [one for one in every if one.path == wanted]
+    return exact or [one for one in every if one.path.endswith(f"/{wanted}")]
+
+
+def signature(keyword: Keyword[Any]) -> str:
+    """The keyword with its arguments, as it is written."""
+    return " ".join(filter(None, (keyword.name, keyword.arguments)))
+
+
+def remarks(keyword: Keyword[Any]) -> list[str]:
+    """What is to be known beside the help: default, unit, age, better names."""
+    lines = []
+    if keyword.default:
+        unit = f" {keyword.unit}" if keyword.unit and keyword.default[-1].isdigit() else ""
+        lines.append(f"Default: {keyword.default}{unit}")
+    elif keyword.unit:
+        lines.append(f"Unit: {keyword.unit}")
+    if keyword.removed:
+        lines.append(f"Taken out of keepalived in {keyword.removed}")
+    if keyword.since > BASELINE:
+        lines.append(f"Since keepalived {keyword.since}")
+    if keyword.alias:
+        lines.append(f"Another name of {keyword.alias}")
+    if keyword.deprecation:
+        lines.append(f"Deprecated: {keyword.deprecation}")
+    if keyword.meaningless:
+        lines.append(f"Without meaning here: {keyword.meaningless}")
+    return lines
