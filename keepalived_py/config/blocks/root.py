@@ -12,7 +12,7 @@ from keepalived_py.base.record import replace
 from keepalived_py.config.blocks.preprocessor import PREPROCESSOR
 from keepalived_py.config.blocks.top_level import TOP_LEVEL
 from keepalived_py.config.document import Directive
-from keepalived_py.config.schema import FAILED, Block, Keyword, Run, block
+from keepalived_py.config.schema import FAILED, Block, Keyword, Run, block, imported
 from keepalived_py.config.written import Written, no_globals
 
 PACKAGE = "keepalived_py.config.blocks"
