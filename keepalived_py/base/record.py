@@ -13,9 +13,6 @@ from typing import Any, Self, TypeVar, dataclass_transform
 R = TypeVar("R", bound="Record")
 T = TypeVar("T")
 
-_set = object.__setattr__
-_MISSING: Any = object()
-
 
 class _Fresh:
     """A default that is made anew for each value."""
@@ -38,6 +35,8 @@ class _RecordType(type):
     fields: tuple[str, ...]
     defaults: dict[str, Any]
     hidden: frozenset[str]
+    fresh: frozenset[str]
+    plan: tuple[tuple[str, Callable[[Any, Any], None]], ...]
 
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], secret: tuple[str, ...] = ()
@@ -59,6 +58,8 @@ class _RecordType(type):
         made.fields = fields + own
         made.defaults = defaults
         made.hidden = hidden
+        made.fresh = frozenset(field for field, value in defaults.items() if type(value) is _Fresh)
+        made.plan = tuple((field, getattr(made, field).__set__) for field in made.fields)
         return made
 
     def __init__(
@@ -70,23 +71,27 @@ class _RecordType(type):
 def _fill(made: Any, values: tuple[Any, ...], named: dict[str, Any]) -> None:
     """Give all fields of `made` their values, as the `__init__` of a dataclass does."""
     kind: Any = type(made)
-    fields = kind.fields
-    if len(values) > len(fields):
-        raise TypeError(f"{kind.__name__} takes {len(fields)} values, not {len(values)}")
-    for field, value in zip(fields, values, strict=False):
-        _set(made, field, value)
-    defaults = kind.defaults
-    for field in fields[len(values) :]:
-        value = named.pop(field, _MISSING) if named else _MISSING
-        if value is _MISSING:
-            if field not in defaults:
-                raise TypeError(f"{kind.__name__} needs a value for {field!r}")
-            value = defaults[field]
-            if type(value) is _Fresh:
-                value = value.make()
-        _set(made, field, value)
-    if named:
-        raise TypeError(f"{kind.__name__} has no use for {', '.join(named)}")
+    fields, fresh_fields = kind.fields, kind.fresh
+    if values:
+        if len(values) > len(fields):
+            raise TypeError(f"{kind.__name__} takes {len(fields)} values, not {len(values)}")
+        named = {**named, **dict(zip(fields, values, strict=False))}
+    every = {**kind.defaults, **named} if named else kind.defaults
+    if len(every) != len(fields):
+        _wrong_fields(kind, every)
+    for field, put in kind.plan:
+        value = every[field]
+        if field in fresh_fields and type(value) is _Fresh:
+            value = value.make()
+        put(made, value)
+
+
+def _wrong_fields(kind: Any, every: dict[str, Any]) -> None:
+    unknown = [name for name in every if name not in kind.fields]
+    if unknown:
+        raise TypeError(f"{kind.__name__} has no use for {', '.join(unknown)}")
+    missing = next(name for name in kind.fields if name not in every)
+    raise TypeError(f"{kind.__name__} needs a value for {missing!r}")
 
 
 @dataclass_transform()
@@ -146,5 +151,10 @@ def values_of(record: Record) -> Iterator[Any]:
 
 def replace(record: R, **changes: Any) -> R:
     """A copy of `record` with some fields changed; raises TypeError for a field it does not have."""
-    old = {field: getattr(record, field) for field in type(record).fields}
-    return type(record)(**{**old, **changes})
+    kind = type(record)
+    made = kind.__new__(kind)
+    for field, put in kind.plan:
+        put(made, changes.pop(field) if field in changes else getattr(record, field))
+    if changes:
+        raise TypeError(f"{kind.__name__} has no field {', '.join(changes)}")
+    return made

@@ -2,11 +2,16 @@
 
 keepalived takes no words, only options, so no command line of its own is
 touched.  A command's module is imported when it is asked for; its `run` takes
-the words behind the name and returns the exit code.
+the words behind the name and returns the exit code, its `parser` knows what
+these words may be.
 """
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 # Each is the module `cli/NAME_command.py`.
 COMMANDS = {
@@ -14,7 +19,7 @@ COMMANDS = {
     "facts": "Print what a check needs to know about this machine, for check --facts",
     "explain": "Say what a keyword of the configuration means",
     "dump": "Print the configuration as it is understood",
-    "schema": "Print the JSON Schema of the configuration",
+    "schema": "Print the JSON Schema of what dump --json prints",
     "convert": "Turn keepalived.conf into keep-vip's YAML, or the other way round",
     "completion": "Print the completion script of a shell",
     "start": "Run with keep-vip's YAML, as its systemd unit calls it",
@@ -29,6 +34,15 @@ def is_command(words: Sequence[str]) -> bool:
 def run(words: Sequence[str]) -> int:
     """Run the command that `words` begin with; returns its exit code."""
     name, *rest = words
-    found = import_module(f"keepalived_py.cli.{name}_command")
-    code: int = found.run(rest)
+    code: int = _module(name).run(rest)
     return code
+
+
+def parser_of(name: str) -> "ArgumentParser":
+    """What may stand behind the command `name`."""
+    made: ArgumentParser = _module(name).parser()
+    return made
+
+
+def _module(name: str) -> Any:
+    return import_module(f"keepalived_py.cli.{name}_command")

@@ -7,7 +7,7 @@ other drafts may stand in it; `build` turns all of it into the immutable record.
 gave each field its value: that is how a message about the whole finds its line.
 """
 
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from keepalived_py.base.record import Record
 from keepalived_py.config.document import Directive, Statement, directive_of
@@ -15,24 +15,36 @@ from keepalived_py.config.document import Directive, Statement, directive_of
 R = TypeVar("R", bound=Record)
 
 
+_kinds: dict[tuple[type, type[Record]], type] = {}
+
+
+def _kind(draft: type, record_type: type[Record]) -> type:
+    """The class of drafts of one record: what was not written is found there, among the defaults."""
+    found = _kinds.get((draft, record_type))
+    if found is None:
+        defaults = {name: record_type.defaults.get(name) for name in record_type.fields}
+        found = type(f"{draft.__name__} of {record_type.__name__}", (draft,), defaults)
+        _kinds[draft, record_type] = found
+    return found
+
+
 class Draft(Generic[R]):
     """The fields of one record, as far as they were written."""
 
     def __init__(self, record_type: type[R], header: Directive, **values: Any) -> None:
-        self.record_type = record_type
-        self.header = header
-        self.given: dict[str, Statement] = {}
-        self.__dict__.update(values)
+        self.__class__ = _kind(type(self), record_type)
+        given: dict[str, Statement] = {}
+        values.update(record_type=record_type, header=header, given=given)
+        self.__dict__ = values
 
-    def __getattr__(self, name: str) -> Any:
-        """Only called for what was not written."""
-        record_type = self.__dict__.get("record_type")
-        if record_type is None or name not in record_type.fields:
-            raise AttributeError(name)
-        return record_type.defaults.get(name)
+    if TYPE_CHECKING:
+        record_type: type[R]
+        header: Directive
+        given: dict[str, Statement]
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        self.__dict__[name] = value
+        def __getattr__(self, name: str) -> Any: ...
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def written(self, name: str) -> bool:
         """Whether the field was given a value."""

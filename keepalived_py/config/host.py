@@ -112,16 +112,19 @@ IFF_LOOPBACK = 0x8
 class RealHost:
     """`Host` answered by the running system.
 
-    Made anew for each reading: what it has learned of an interface stays as it was.
+    Made anew for each reading: what it has learned of an interface or a file
+    stays as it was, since thousands of statements may ask the same.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._names: dict[str, dict[str, int]] = {}
         self._interfaces: dict[str, bool] = {}
+        self._statuses: dict[str, FileStatus | None] = {}
+        self._real_paths: dict[str, str] = {}
 
     def interface_exists(self, name: str) -> bool:
-        if name not in self._interfaces:  # thousands of addresses and routes name the same one
+        if name not in self._interfaces:
             found = bool(name) and "/" not in name and os.path.isdir(f"/sys/class/net/{name}")
             self._interfaces[name] = found
         return self._interfaces[name]
@@ -133,7 +136,7 @@ class RealHost:
         return self._number(f"{name}/mtu")
 
     def _number(self, attribute: str) -> int:
-        """An interface's attribute in sysfs; hundreds of instances ask for the same one."""
+        """An interface's attribute in sysfs."""
         if attribute not in self._numbers:
             self._numbers[attribute] = _number(f"/sys/class/net/{attribute}")
         return self._numbers[attribute]
@@ -155,14 +158,14 @@ class RealHost:
         return User("", os.geteuid(), os.getegid())
 
     def status(self, path: str) -> FileStatus | None:
-        try:
-            found = os.stat(path)
-        except (OSError, ValueError):
-            return None
-        return FileStatus(found.st_mode, found.st_uid, found.st_gid)
+        if path not in self._statuses:
+            self._statuses[path] = _status(path)
+        return self._statuses[path]
 
     def real_path(self, path: str) -> str:
-        return os.path.realpath(path)
+        if path not in self._real_paths:
+            self._real_paths[path] = os.path.realpath(path)
+        return self._real_paths[path]
 
     def search_path(self) -> tuple[str, ...]:
         return tuple(os.environ.get("PATH", "/bin:/usr/bin").split(":"))
@@ -192,6 +195,14 @@ class RealHost:
         if table not in self._names:
             self._names[table] = _read_names(table)
         return self._names[table].get(name)
+
+
+def _status(path: str) -> FileStatus | None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return FileStatus(found.st_mode, found.st_uid, found.st_gid)
 
 
 def names_in(table: str, text: str) -> dict[str, int]:

@@ -18,7 +18,7 @@ Nothing raises: a mistake becomes a `Diagnostic` in `Run` and reading goes on,
 except after a missing required argument, where keepalived stops at once.
 
 Large files repeat themselves (`weight 1`), so what a plain statement means is
-remembered by block and text (`Run.memo`), unless something was said about it.
+remembered by block and text (`Run.known`), unless something was said about it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,7 +60,7 @@ class Run:
         self.without_effect: list[str] = []
         self.stopped = False
         self.cause: Diagnostic | None = None
-        self.memo: dict[int, dict[str, tuple[str, Any]]] = {}
+        self.known: dict[int, tuple[dict[str, tuple[str, Any]], dict[str, Keyword[Any]]]] = {}
         self._written = written
 
     @property
@@ -251,7 +251,7 @@ def entries(name: str, entry: Reader[Any], **more: Any) -> Block[Any]:
 class _Context:
     """An open block: its schema, the draft being filled, and how it ends."""
 
-    __slots__ = ("at", "block", "close", "given", "memo", "target")
+    __slots__ = ("at", "block", "blocks", "close", "given", "memo", "target")
 
     def __init__(
         self,
@@ -266,7 +266,23 @@ class _Context:
         self.at = at
         self.close = close
         self.given: dict[str, Statement] | None = getattr(target, "given", None)
-        self.memo: dict[str, tuple[str, Any]] = run.memo.setdefault(id(block), {})
+        known = run.known.get(id(block))
+        if known is None:
+            known = run.known[id(block)] = ({}, _blocks_of(block))
+        self.memo, self.blocks = known
+
+
+_NOTHING_KNOWN: tuple[dict[str, tuple[str, Any]], None] = ({}, None)
+
+
+def _blocks_of(block: Block[Any]) -> dict[str, Keyword[Any]]:
+    """The keywords of `block` that open one, as far as there is nothing to be said about them."""
+    return {
+        name: keyword
+        for name, keyword in block.keywords.items()
+        if keyword.block is not None
+        and not (block.entry or keyword.removed or keyword.deprecation or keyword.since > BASELINE)
+    }
 
 
 class _Bracket:
@@ -297,7 +313,8 @@ class _Walk:
             self.brackets.pop()
             if bracket.owner is not None:
                 self._closed(bracket.owner)
-                self._level()
+                if self.run.cause is not None:
+                    self._level()
         self.run.cause = None
         while len(self.contexts) > 1 and not self.run.stopped:
             self._leave()
@@ -305,16 +322,20 @@ class _Walk:
     def _plain(self, bracket: _Bracket) -> bool:
         """Read on in `bracket`; False when it is at its end, True when a stack has moved."""
         context = self.contexts[-1]
-        memo, target, given = context.memo, context.target, context.given
+        memo, target, given, blocks = context.memo, context.target, context.given, context.blocks
         for statement in bracket.rest:
-            if type(statement) is tuple:
+            if isinstance(statement, tuple):
                 known = memo.get(statement[0])
                 if known is not None:
                     setattr(target, known[0], known[1])
                     if given is not None:
                         given[known[0]] = statement
                     continue
-            self._statement(directive_of(statement))
+                self._statement(directive_of(statement))
+            elif len(statement.words) > 1 and statement.words[0] in blocks:
+                self._open(context, blocks[statement.words[0]], statement)
+            else:
+                self._statement(statement)
             if self.run.stopped or self.brackets[-1] is not bracket or self.contexts[-1] is not context:
                 return True
         return False
@@ -420,7 +441,7 @@ class _Walk:
 
         Large files have tens of thousands of innermost blocks that are all alike.
         """
-        memo = self.run.memo.get(id(inner))
+        memo = self.run.known.get(id(inner), _NOTHING_KNOWN)[0]
         if not memo or directive.unclosed:
             return False
         found = []

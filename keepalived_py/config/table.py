@@ -3,7 +3,8 @@
 Everything that speaks about keywords without reading a file (the manual page,
 `explain`, completion, the JSON Schema) walks through here.  A keyword's path is
 the names of the blocks around it and its own, parted by slashes:
-`vrrp_instance/track_script/weight`.
+`vrrp_instance/track_script/weight`.  A line of a list has the path of the list
+and `<entry>`.
 """
 
 from collections.abc import Iterator
@@ -13,9 +14,14 @@ from keepalived_py.base.record import Record
 from keepalived_py.config.blocks import root
 from keepalived_py.config.schema import BASELINE, Block, Keyword
 
+ENTRY = "<entry>"
+
 
 class Place(Record):
-    """A keyword at its path; `option`: it stands behind another word and not at the start of a line."""
+    """A keyword at its path.
+
+    `option`: it begins no statement, but stands behind another word or is a line of a list.
+    """
 
     path: str
     keyword: Keyword[Any]
@@ -24,7 +30,7 @@ class Place(Record):
     @property
     def block(self) -> str:
         """The path of the block (or statement) it belongs to; "" at top level."""
-        return self.path.rpartition("/")[0]
+        return self.path.removesuffix(self.keyword.name).rstrip("/")
 
 
 def places() -> Iterator[Place]:
@@ -33,6 +39,8 @@ def places() -> Iterator[Place]:
 
 
 def _of_block(block: Block[Any], path: str) -> Iterator[Place]:
+    if block.entry_help:
+        yield Place(f"{path}/{ENTRY}", entry_of(block), option=True)
     listed = block.entry is not None
     for keyword in block.keywords.values():
         yield from _of_keyword(keyword, path, option=listed)
@@ -47,6 +55,12 @@ def _of_keyword(keyword: Keyword[Any], path: str, *, option: bool) -> Iterator[P
         yield from _of_block(keyword.inner(), own)
 
 
+def entry_of(block: Block[Any]) -> Keyword[Any]:
+    """A line of a list as a keyword of its own: `entry_help` is its arguments and its meaning."""
+    arguments, _, meaning = block.entry_help.partition(": ")
+    return Keyword(ENTRY, None, arguments, help=meaning)
+
+
 def found(words: str) -> list[Place]:
     """The places called `words`: a whole path, or the end of one."""
     wanted = words.strip("/")
@@ -57,7 +71,15 @@ def found(words: str) -> list[Place]:
 
 def signature(keyword: Keyword[Any]) -> str:
     """The keyword with its arguments, as it is written."""
-    return " ".join(filter(None, (keyword.name, keyword.arguments)))
+    if keyword.name == ENTRY:
+        return keyword.arguments
+    braces = "" if keyword.block is None or "{" in keyword.arguments else _braces(keyword.inner())
+    return " ".join(filter(None, (keyword.name, keyword.arguments, braces)))
+
+
+def _braces(inner: Block[Any]) -> str:
+    words = entry_of(inner).arguments if inner.entry is not None else ""
+    return f"{{ {words} ... }}" if words else "{ ... }"
 
 
 def remarks(keyword: Keyword[Any]) -> list[str]:
@@ -66,7 +88,7 @@ def remarks(keyword: Keyword[Any]) -> list[str]:
     if keyword.default:
         unit = f" {keyword.unit}" if keyword.unit and keyword.default[-1].isdigit() else ""
         lines.append(f"Default: {keyword.default}{unit}")
-    elif keyword.unit:
+    if keyword.unit and not (keyword.default and keyword.default[-1].isdigit()):
         lines.append(f"Unit: {keyword.unit}")
     if keyword.removed:
         lines.append(f"Taken out of keepalived in {keyword.removed}")

@@ -170,6 +170,7 @@ AUTH_HMAC: Block[Any] = block(
             1,
             255,
             _prefixed("active_key '{word}' must be between 1 and 255"),
+            default="0",
             help="id of the key that signs what is sent",
             since=SINCE,
         ),

@@ -110,7 +110,7 @@ SHARED: Block[Any] = entries(
     "garp_group/interfaces",
     _shared_entry,
     show_entry=values.quoted,
-    entry_help="an interface, or several",
+    entry_help="<IF> ...: an interface, or several",
 )
 
 BLOCK: Block[Any] = block(

@@ -172,6 +172,7 @@ def _show_sync_daemon(found: SyncDaemon | None) -> Iterable[str]:
 
 
 def _number_option(name: str, bounds: tuple[int, int], help: str, **more: Any) -> Keyword[Any]:
+    more.setdefault("default", "as the kernel has it")
     return values.option(name, f"<INT {bounds[0]}..{bounds[1]}>", help, **more)
 
 

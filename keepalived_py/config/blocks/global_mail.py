@@ -75,7 +75,7 @@ RECIPIENTS: Block[Any] = entries(
     "global_defs/notification_email",
     _recipient,
     show_entry=str,
-    entry_help="the address of one recipient",
+    entry_help="<EMAIL>: the address of one recipient",
 )
 
 

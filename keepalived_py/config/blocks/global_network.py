@@ -76,7 +76,7 @@ INTERFACES: list[Keyword[Any]] = [
         show=_show_dynamic,
         help="interfaces may be configured that do not exist yet",
         schema={"type": "boolean"},
-        options=(values.option("allow_if_changes", "", "type and parent of an interface may change"),),
+        options=(values.option("allow_if_changes", "", "type and parent of an interface may change", default="off"),),
     ),
     values.interface(
         "default_interface",

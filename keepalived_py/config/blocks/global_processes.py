@@ -66,7 +66,11 @@ def _name(keyword: str, attribute: str, help: str, **more: Any) -> Keyword[Any]:
 
 NAMES: list[Keyword[Any]] = [
     values.custom(
-        "process_names", _default_names, required=False, help="each child process gets a name of its own"
+        "process_names",
+        _default_names,
+        required=False,
+        default="off",
+        help="each child process gets a name of its own",
     ),
     _name("process_name", "process_name", "name of the parent process"),
     _name("vrrp_process_name", "vrrp_process_name", "name of the VRRP process"),

@@ -93,7 +93,7 @@ def _options(run: Run, url: Any, at: Directive) -> object:
     return tuple(name for name in OPTIONS if name in given)
 
 
-def _offset(name: str, attribute: str, kind: str, help: str) -> Keyword[Any]:
+def _offset(name: str, attribute: str, kind: str, help: str, default: str) -> Keyword[Any]:
     def convert(run: Run, url: object, at: Directive) -> object:
         """keepalived takes 0 for what it does not understand."""
         if len(at.words) != 2:
@@ -109,6 +109,7 @@ def _offset(name: str, attribute: str, kind: str, help: str) -> Keyword[Any]:
         convert=convert,
         arguments="<INT>",
         unit="bytes",
+        default=default,
         help=help,
         attribute=attribute,
         show=lambda found: () if found is None else (str(found),),
@@ -205,8 +206,8 @@ REGEX: list[Keyword[Any]] = [
         options=tuple(values.option(name, help=help, default="off") for name, help in OPTIONS.items()),
         pure=False,
     ),
-    _offset("regex_min_offset", "regex_min_offset", "min", "where matching begins"),
-    _offset("regex_max_offset", "regex_max_offset", "max", "where a match must begin at the latest"),
+    _offset("regex_min_offset", "regex_min_offset", "min", "where matching begins", "0"),
+    _offset("regex_max_offset", "regex_max_offset", "max", "where a match must begin at the latest", "none"),
     values.converted(
         "regex_stack",
         "regex_stack",

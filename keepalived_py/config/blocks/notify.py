@@ -106,6 +106,7 @@ def instance_keywords() -> list[Keyword[Any]]:
             "notify_deleted",
             _deleted,
             f"[{ARGUMENTS}]",
+            default="FAULT is said",
             help="say DELETED, not FAULT, when a reload takes the instance away; and run this script",
             attribute="notifies",
             show=_show_deleted,
@@ -132,13 +133,19 @@ def _alerts(alert: str, priorities: str) -> list[Keyword[Any]]:
     """`smtp_alert` and `notify_priority_changes`, with the messages of their owner."""
     return [
         values.switch(
-            "smtp_alert", "smtp_alert", alert, inherited=True, help="send mail on a change of role"
+            "smtp_alert",
+            "smtp_alert",
+            alert,
+            inherited=True,
+            default="that of smtp_alert_vrrp in global_defs",
+            help="send mail on a change of role"
         ),
         values.switch(
             "notify_priority_changes",
             "notify_priority_changes",
             f"{priorities} notify_priority_changes specified",
             inherited=True,
+            default="that of global_defs",
             help="write changes of the priority to the notify pipes",
         ),
     ]

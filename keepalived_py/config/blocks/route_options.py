@@ -359,10 +359,10 @@ PREFIX = "<PREFIX>"
 
 
 def _whole(
-    name: str, attribute: str, message: str, help: str, *, lock: bool = False, unit: str = ""
+    name: str, attribute: str, message: str, help: str, *, lock: bool = False, unit: str = "", default: str = ""
 ) -> Keyword[Any]:
     reader = _count(attribute, message, lock=name if lock else "")
-    return option(name, reader, LOCKABLE if lock else NUMBER, help, unit=unit)
+    return option(name, reader, LOCKABLE if lock else NUMBER, help, unit=unit, default=default)
 
 
 _DESTINATION = [
@@ -396,7 +396,7 @@ _WAY = [
     option("oif", _dev, "<IF>", "the same as dev", alias="dev"),
     option("vrf", _vrf, "<IF>", "VRF device whose table gets the route"),
     option(
-        "onlink", _store("onlink", True), "", "the gateway is reached directly, whatever the addresses say"
+        "onlink", _store("onlink", True), "", "the gateway is reached directly, whatever the addresses say", default="off"
     ),
     option(
         "encap",
@@ -420,12 +420,14 @@ _PLACE = [
         _named("tos", "rt_dsfield", "TOS value {} is invalid"),
         "<NAME>|<INT 0..255>",
         "type of service of the packets that take the route",
+        default="0",
     ),
     option(
         "dsfield",
         _named("tos", "rt_dsfield", "TOS value {} is invalid"),
         "<NAME>|<INT 0..255>",
         "the same as tos",
+        default="0",
         alias="tos",
     ),
     option("table", _table, f"<NAME>|{NUMBER}", "routing table that gets the route", default="main"),
@@ -443,12 +445,13 @@ _PLACE = [
         "scope of the destination",
         default="global",
     ),
-    _whole("metric", "metric", "Invalid metric {} specified for route", "the lower, the better"),
+    _whole("metric", "metric", "Invalid metric {} specified for route", "the lower, the better", default="chosen by the kernel"),
     option(
         "priority",
         _count("metric", "Invalid metric {} specified for route"),
         NUMBER,
         "the same as metric",
+        default="chosen by the kernel",
         alias="metric",
     ),
     option(
@@ -456,6 +459,7 @@ _PLACE = [
         _count("metric", "Invalid metric {} specified for route"),
         NUMBER,
         "the same as metric",
+        default="chosen by the kernel",
         alias="metric",
     ),
     option("realms", _realms, "[<SRC>/]<DST>", "routing realms (IPv4 only)"),
@@ -478,18 +482,20 @@ _METRICS = [
         lock=True,
         unit="bytes",
     ),
-    option("rtt", _time("rtt", 8, "Invalid rtt {} for route"), TIME, "first guess of the round trip time"),
+    option("rtt", _time("rtt", 8, "Invalid rtt {} for route"), TIME, "first guess of the round trip time", unit="1/8 ms without a suffix"),
     option(
         "rttvar",
         _time("rttvar", 4, "Invalid rttvar {} for route"),
         TIME,
         "first guess of how the round trip time varies",
+        unit="1/4 ms without a suffix",
     ),
     option(
         "rto_min",
         _time("rto_min", 1, "Invalid rto_min value {} specified for route"),
         TIME,
         "shortest wait of TCP before it sends again",
+        unit="ms without a suffix",
     ),
     _whole(
         "reordering",
@@ -548,7 +554,7 @@ _HANDLING = [
         "prepend", _store("placement", Placement.PREPEND), "", "goes before like routes", default="prepend"
     ),
     option("append", _store("placement", Placement.APPEND), "", "goes after like routes"),
-    option("no_track", _store("tracked", False), "", "ignore that others remove the route"),
+    option("no_track", _store("tracked", False), "", "ignore that others remove the route", default="off"),
 ]
 OPTIONS = table_of([*_DESTINATION, *_WAY, *_PLACE, *_METRICS, *_HANDLING])
 STATIC_OPTIONS = table_of([*OPTIONS.values(), TRACK_GROUP])

@@ -22,7 +22,8 @@ def timer(name: str, attribute: str, message: str, *, low_us: int = 0, **more: A
 
 def check_defaults(who: str, *, loop: str, retry_delay: str) -> list[Keyword[Any]]:
     """What "virtual server" and "real server" give their checks; two of the names in messages vary."""
-    default = "of the virtual_server" if who == "real server" else ""
+    of_real = who == "real server"
+    default = "that of the virtual_server" if of_real else "that of the kind of check"
     return [
         number(
             "retry",
@@ -45,7 +46,7 @@ def check_defaults(who: str, *, loop: str, retry_delay: str) -> list[Keyword[Any
             "warmup",
             "warmup_us",
             f"{who} warmup '{{word}}' invalid - ignoring",
-            default=default or "delay_loop",
+            default=default if of_real else "delay_loop",
             help="the first check starts after a random time up to this, so that not all start at once",
         ),
         seconds(
@@ -55,7 +56,7 @@ def check_defaults(who: str, *, loop: str, retry_delay: str) -> list[Keyword[Any
             CONNECT_LIMIT_US,
             f"{who} connect_timeout {{word}} invalid - ignoring",
             inherited=True,
-            default=default or "5",
+            default=default if of_real else "5",
             help="how long a check waits for a connection",
         ),
         timer(
@@ -63,7 +64,7 @@ def check_defaults(who: str, *, loop: str, retry_delay: str) -> list[Keyword[Any
             "delay_loop_us",
             f"{who} {loop} '{{word}}' invalid - ignoring",
             low_us=1,
-            default=default or "60",
+            default=default if of_real else "60",
             help="time between two checks",
         ),
     ]
@@ -84,6 +85,7 @@ def virtualhost(who: str) -> Keyword[Any]:
         missing=f"{who} virtualhost missing",
         show=_show_word,
         schema={"type": "string"},
+        default="that of the virtual_server" if who == "real server" else "the address and port of the real server",
         help="name of the web site that HTTP_GET and SSL_GET ask for",
     )
 

@@ -23,6 +23,7 @@ def _once(keyword: str, attribute: str, help: str) -> Keyword[Any]:
         convert,
         "<NAME>",
         required=False,
+        default="none",
         missing=f"{keyword} name missing - ignoring",
         pure=False,
         help=help,

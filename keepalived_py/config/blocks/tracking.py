@@ -238,6 +238,12 @@ def _options(kind: Kind) -> dict[str, Keyword[Any]]:
     return {keyword.name: keyword for keyword in described}
 
 
+def _entry_words(kind: Kind) -> str:
+    """How a line of the list is written."""
+    first = "<IF>" if kind is INTERFACE else "<NAME>"
+    return f"{first} [weight <INT> [{'|'.join(kind.words)}]]"
+
+
 def _block(kind: Kind) -> Block[Any]:
     return Block(
         kind.keyword,
@@ -245,16 +251,14 @@ def _block(kind: Kind) -> Block[Any]:
         entry=_interface if kind is INTERFACE else _named(kind),
         record=kind.record,
         show_entry=_show(kind),
-        entry_help="name of what is tracked",
+        entry_help=f"{_entry_words(kind)}: what is tracked, and what its state does to the priority",
     )
 
 
 def _keyword(kind: Kind) -> Keyword[Any]:
-    words = "|".join(kind.words)
-    first = "<IF>" if kind is INTERFACE else "<NAME>"
     return Keyword(
         kind.keyword,
-        arguments=f"{{ {first} [weight <INT> [{words}]] ... }}",
+        arguments=f"{{ {_entry_words(kind)} ... }}",
         help=_HELP[kind.keyword],
         block=_block(kind),
         open=lists.opened,

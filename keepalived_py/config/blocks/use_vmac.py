@@ -317,7 +317,7 @@ KEYWORDS: tuple[Keyword[Any], ...] = (
         schema={"type": "string"},
         options=(
             _NAME,
-            _option("netlink_notify_msg", "", "make the kernel announce the base interface", "2.3.0"),
+            _option("netlink_notify_msg", "", "make the kernel announce the base interface", "2.3.0", default="off"),
             _GROUP,
         ),
     ),
@@ -335,7 +335,7 @@ KEYWORDS: tuple[Keyword[Any], ...] = (
         show=_show_ipvlan,
         schema={"type": "string"},
         options=(
-            _option("bridge", "", "siblings on the same interface reach each other (the default)"),
+            _option("bridge", "", "siblings on the same interface reach each other", default="on"),
             _option("private", "", "siblings do not reach each other"),
             _option("vepa", "", "siblings reach each other through the switch"),
             _NAME,

@@ -350,7 +350,7 @@ def _scheduler(name: str, **more: Any) -> Keyword[Any]:
 
 
 _SCHEDULING: list[Keyword[Any]] = [
-    _scheduler("lb_algo", alias="lvs_sched"),
+    _scheduler("lb_algo", alias="lvs_sched", default="wlc, with an error"),
     _scheduler("lvs_sched", default="wlc, with an error"),
     _scheduler_flag(
         "hashed",
@@ -391,7 +391,7 @@ _SCHEDULING: list[Keyword[Any]] = [
         "take another server if the one of the hash is down",
         alias="flag-1",
     ),
-    method("lb_kind", "virtual", "how packets get to the real servers", alias="lvs_method"),
+    method("lb_kind", "virtual", "how packets get to the real servers", alias="lvs_method", default="NAT, with an error"),
     method("lvs_method", "virtual", "how packets get to the real servers", default="NAT, with an error"),
 ]
 

@@ -345,6 +345,7 @@ def _never(found: object) -> Iterable[str]:
 
 def _boolean(name: str, attribute: str, help: str, **more: Any) -> Keyword[Any]:
     message = f"({{name}}) invalid {name} {{word}} specified"
+    more.setdefault("default", "that of global_defs")
     return values.switch(name, attribute, message, help=help, inherited=True, **more)
 
 

@@ -11,6 +11,11 @@ SECOND = 1_000_000
 
 def to_yaml(cluster: Cluster) -> str:
     """The file that keep-vip reads as `cluster`."""
+    return yaml.safe_dump(to_values(cluster), sort_keys=False, allow_unicode=True)
+
+
+def to_values(cluster: Cluster) -> dict[str, Any]:
+    """The same as plain values, for YAML or JSON."""
     made: dict[str, Any] = {}
     if cluster.name:
         made["cluster"] = cluster.name
@@ -35,7 +40,7 @@ def to_yaml(cluster: Cluster) -> str:
     made["members"] = [{"id": one.id, "address": str(one.endpoint)} for one in cluster.members]
     if cluster.load_balancers:
         made["loadBalancers"] = [_balancer(one) for one in cluster.load_balancers]
-    return yaml.safe_dump(made, sort_keys=False, allow_unicode=True)
+    return made
 
 
 def _timeout(timeout_us: int) -> dict[str, int]:
