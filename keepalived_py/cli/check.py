@@ -14,7 +14,6 @@ from keepalived_py.cli.hosts import host_for
 from keepalived_py.cli.options import Options, Style
 from keepalived_py.config.load import Loaded
 from keepalived_py.daemon import namespaces
-from keepalived_py.diagnostics.render import render
 
 if TYPE_CHECKING:
     from keepalived_py.config.host import Host
@@ -141,6 +140,10 @@ def report(found: Sequence["Diagnostic"], style: Style, report_fd: int | None = 
     """Write diagnostics where their style belongs, or to an open file."""
     if style == "keepalived":
         found = tuple(each for each in found if not each.logged_only)
+        if not found:
+            return
+    from keepalived_py.diagnostics.render import render  # advice and folding: paid if there is something
+
     out = sys.stdout if style in ("json", "sarif") else sys.stderr
     colour = style == "full" and report_fd is None and out.isatty() and not os.environ.get("NO_COLOR")
     text = render(found, style, colour)

@@ -33,14 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.failed:
         return EXIT_BAD_OPTION
     if parsed.options.action is Action.CHECK:
+        if arguments is None:
+            # The process is ours and ends with this check: no garbage worth collecting, and nothing to
+            # take apart at the end, which costs as much as reading a large file.
+            gc.disable()
         from keepalived_py.cli.check import check
 
-        if arguments is not None:
-            return check(parsed.options)
-        # The process is ours and ends with this check: no garbage worth collecting, and nothing to
-        # take apart at the end, which costs as much as reading a large file.
-        gc.disable()
         code = check(parsed.options)
+        if arguments is not None:
+            return code
         atexit.register(_leave, code)
         return code
     return _run(parsed.options, words)

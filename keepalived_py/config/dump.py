@@ -12,26 +12,48 @@ from typing import Any
 
 from keepalived_py.base.record import Record
 from keepalived_py.config.blocks import root
-from keepalived_py.config.schema import Block, Keyword
+from keepalived_py.config.schema import BASELINE, Block, Keyword
 from keepalived_py.model.config import Configuration
 
 INDENT = "    "
+MASK = "********"
 
 
 def dump(configuration: Configuration, *, secrets: bool = True) -> str:
     """`configuration` as text; empty for one that says nothing.
 
-    Without `secrets`, passwords and keys are replaced by asterisks, as many as they have characters.
+    Without `secrets`, asterisks stand for passwords and keys, whatever their length.
     """
-    return "".join(f"{line}\n" for line in _inside(root.ROOT, configuration, "", secrets))
+    return "".join(f"{line}\n" for line in _inside(root.ROOT, configuration, None, "", secrets))
 
 
-def shown(keyword: Keyword[Any], record: Any) -> list[str]:
-    """The words behind `keyword` in each of the lines that write it for `record`; none if none is needed."""
+def shown(keyword: Keyword[Any], record: Any, around: Any, secrets: bool) -> list[str]:
+    """The words behind `keyword` in each of the lines that write it for `record`; none if none is needed.
+
+    `around` is the record of the block around it.
+    """
     value = valued(record, keyword.attribute)
-    if keyword.show is None or (not keyword.inherited and _default(record, keyword.attribute, value)):
+    if keyword.show is None or (_default(record, keyword.attribute, value) and _alone(keyword, around)):
         return []
-    return list(keyword.show(value))
+    lines = list(keyword.show(value))
+    return [masked(line) for line in lines] if keyword.secret and not secrets else lines
+
+
+def _alone(keyword: Keyword[Any], around: Any) -> bool:
+    """Whether the default is the default whatever else is written.
+
+    A keyword that older versions do not know is not to be written for nothing, so the block around is asked.
+    """
+    if not keyword.inherited or keyword.since <= BASELINE:
+        return not keyword.inherited
+    name = keyword.attribute
+    return name in getattr(type(around), "fields", ()) and _default(around, name, getattr(around, name))
+
+
+def masked(words: str) -> str:
+    """The secret is the last word; what stands before it (the number of a key) tells nothing."""
+    *before, _ = (words if words[-1:] != '"' else words.partition('"')[0] + "x").split(" ")
+    return " ".join([*before, MASK])
 
 
 def written_keywords(block: Block[Any]) -> Iterator[Keyword[Any]]:
@@ -41,15 +63,14 @@ def written_keywords(block: Block[Any]) -> Iterator[Keyword[Any]]:
             yield keyword
 
 
-def _inside(block: Block[Any], record: Any, indent: str, secrets: bool) -> Iterator[str]:
+def _inside(block: Block[Any], record: Any, around: Any, indent: str, secrets: bool) -> Iterator[str]:
     """The lines between the braces of `block`."""
     for keyword in written_keywords(block):
         if keyword.block is not None:
-            yield from _blocks(keyword, valued(record, keyword.attribute), indent, secrets)
+            yield from _blocks(keyword, record, indent, secrets)
             continue
-        for words in shown(keyword, record):
-            text = words if secrets or not keyword.secret else "*" * len(words)
-            yield f"{indent}{keyword.name} {text}".rstrip(" ")
+        for words in shown(keyword, record, around, secrets):
+            yield f"{indent}{keyword.name} {words}".rstrip(" ")
 
 
 def valued(record: Any, attribute: str) -> Any:
@@ -68,9 +89,9 @@ def _default(record: Any, attribute: str, value: Any) -> bool:
     return isinstance(owner, Record) and name in type(owner).defaults and type(owner).defaults[name] == value
 
 
-def _blocks(keyword: Keyword[Any], value: Any, indent: str, secrets: bool) -> Iterator[str]:
-    """The blocks that write `value`: one for a list of entries, else one for each record."""
-    inner = keyword.inner()
+def _blocks(keyword: Keyword[Any], around: Any, indent: str, secrets: bool) -> Iterator[str]:
+    """The blocks of `keyword` inside `around`: one for a list of entries, else one for each record."""
+    inner, value = keyword.inner(), valued(around, keyword.attribute)
     show = inner.show_entry
     if show is not None and inner.show_header is None:
         if value:
@@ -78,7 +99,7 @@ def _blocks(keyword: Keyword[Any], value: Any, indent: str, secrets: bool) -> It
         return
     for record in records(inner, value):
         header = inner.show_header(record) if inner.show_header is not None else ""
-        lines = map(show, record.entries) if show is not None else _inside(inner, record, "", secrets)
+        lines = map(show, record.entries) if show is not None else _inside(inner, record, around, "", secrets)
         yield from _braces(keyword.name, header, lines, indent)
 
 

@@ -21,7 +21,8 @@ from keepalived_py.config.expand import BLANKS, MAX_LINE_BYTES, Expander, strip_
 from keepalived_py.config.include_names import find_names, has_brace
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 
-_SPECIAL = re.compile(r"[$@~\\\0]|include")
+# What only the expander understands.
+_SPECIAL = ("$", "@", "~", "\\", "\0", "include")
 _INCLUDE = re.compile(r"include([rmwba]?)\s+(.*)", re.DOTALL | re.ASCII)
 _CUT = re.compile(r'"[^"]*"?|[^{}"]+|[{}]')
 _PERHAPS_LONG = MAX_LINE_BYTES // 4  # characters; each has up to four bytes
@@ -105,7 +106,7 @@ class Reader:
         self._reading.append(os.path.realpath(path))
         here = os.path.dirname(os.path.abspath(path))
         outer, self._expander.folder = self._expander.folder, here
-        if _SPECIAL.search(text):
+        if any(mark in text for mark in _SPECIAL):
             yield from self._expanded(source, here)
         else:
             yield from self._plain(source)
@@ -188,15 +189,13 @@ class Reader:
             )
         )
 
-    def _plain(self, source: Source) -> Iterator[Line]:
+    def _plain(self, source: Source) -> list[Line]:
         """Lines of a file that has statements and comments only."""
-        for line, text in enumerate(source.text.split("\n"), 1):
-            if "#" in text or "!" in text:
-                text = strip_comment(text)
-            else:
-                text = text.strip(BLANKS)
-            if text:
-                yield text, source, line
+        return [
+            (text, source, line)
+            for line, raw in enumerate(source.text.split("\n"), 1)
+            if (text := strip_comment(raw) if "#" in raw or "!" in raw else raw.strip(BLANKS))
+        ]
 
     def _expanded(self, source: Source, folder: str) -> Iterator[Line]:
         for line, text in _joined(source.text):

@@ -82,6 +82,12 @@ def _braces(inner: Block[Any]) -> str:
     return f"{{ {words} ... }}" if words else "{ ... }"
 
 
+def sentence(keyword: Keyword[Any]) -> str:
+    """What it means, as a sentence."""
+    text = (keyword.help or f"See {keyword.alias}").rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def remarks(keyword: Keyword[Any]) -> list[str]:
     """What is to be known beside the help: default, unit, age, better names."""
     lines = []

@@ -155,5 +155,5 @@ def _idle_globals(found: Globals) -> Iterator[str]:
 
     for keyword in written_keywords(GLOBAL_DEFS):
         field = keyword.attribute.partition(".")[0]
-        if field not in _PERFORMED and keyword.block is None and shown(keyword, found):
+        if field not in _PERFORMED and keyword.block is None and shown(keyword, found, secrets=False):
             yield keyword.name

@@ -109,7 +109,7 @@ KEYWORDS: tuple[Keyword[Any], ...] = (
             unit="s",
             help="time between bursts while it is MASTER; 0: never again",
             show=lambda found: (str(found // SECOND),),
-            schema={"type": "integer", "minimum": 0},
+            schema={"type": "integer", "minimum": 0, "maximum": UNSIGNED},
             inherited=True,
         ),
     ),

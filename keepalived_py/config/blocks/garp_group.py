@@ -33,7 +33,7 @@ def _interval(name: str, attribute: str, what: str) -> Keyword[Any]:
         unit="s",
         help=f"least time between {what}",
         show=values.show_seconds,
-        schema={"type": "integer", "minimum": 0, "maximum": LONGEST_US},
+        schema=values.seconds_schema(0, LONGEST_US),
     )
 
 

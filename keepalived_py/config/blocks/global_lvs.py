@@ -195,7 +195,7 @@ LVS: list[Keyword[Any]] = values.inside(
         help="how long IPVS remembers connections that are idle",
         attribute="timeouts",
         show=_show_timeouts,
-        schema={"type": "object"},
+        schema={"type": "string"},
         options=(
             _number_option("tcp", (0, LONGEST_TIMEOUT), "idle TCP connections", unit="s"),
             _number_option("tcpfin", (0, LONGEST_TIMEOUT), "TCP connections after FIN", unit="s"),
@@ -214,7 +214,7 @@ LVS: list[Keyword[Any]] = values.inside(
             help=help,
             alias=alias,
             show=_show_flush,
-            schema={"enum": ["all", "VS"]},
+            schema={"enum": ["", "VS"]},
             options=() if alias else (values.option("VS", "", "only the services of this configuration"),),
         )
         for name, alias, help in (
@@ -231,7 +231,7 @@ LVS: list[Keyword[Any]] = values.inside(
         help="copy IPVS connections to the other machines",
         attribute="sync_daemon",
         show=_show_sync_daemon,
-        schema={"type": "object"},
+        schema={"type": "string"},
         options=(
             values.option("inst", "<INSTANCE>", "send while this instance is master, else receive"),
             _number_option("id", SYNC_ID, "number of the sync daemon", default="the instance's VRID"),

@@ -110,7 +110,7 @@ MAIL: list[Keyword[Any]] = [
             pure=False,
             show=_show_server,
             help="the mail server that alert mails are handed to",
-            schema={"type": "object"},
+            schema={"type": "string"},
         ),
         values.converted(
             "smtp_helo_name",
@@ -131,7 +131,7 @@ MAIL: list[Keyword[Any]] = [
             unit="s",
             show=_show_timeout,
             help="how long the mail server may take to answer",
-            schema={"type": "integer", "minimum": 1_000_000, "maximum": TIMER_SECONDS * 1_000_000},
+            schema={"type": "integer", "minimum": 1, "maximum": TIMER_SECONDS},
         ),
     ),
     Keyword(

@@ -207,7 +207,7 @@ FIREWALL: list[Keyword[Any]] = values.inside(
         default="INPUT OUTPUT",
         help="chains for the rules that keep addresses from accepting packets",
         show=_show_iptables,
-        schema={"type": "object"},
+        schema={"type": "string"},
     ),
     values.converted(
         "vrrp_ipsets",

@@ -137,7 +137,7 @@ def _rt_priority(process: str) -> Keyword[Any]:
         missing=f"No {title} specified",
         default="not real-time",
         help=f"real-time priority of the {process} process",
-        schema={"type": "integer", "minimum": 0, "maximum": high},
+        schema={"type": "integer", "minimum": low, "maximum": high},
     )
 
 
@@ -299,7 +299,7 @@ def _program(kind: str) -> Keyword[Any]:
         pure=False,
         show=show_command,
         help=f"command that is run once, {moment}",
-        schema={"type": "object"},
+        schema={"type": "string"},
     )
 
 
@@ -398,7 +398,7 @@ UMASK: Keyword[Any] = values.converted(
     show=_show_umask,
     default="IXUSR|IRWXG|IRWXO",
     help="permissions that files made by keepalived shall not have",
-    schema={"type": "integer", "minimum": 0, "maximum": 0o777},
+    schema={"type": "string", "pattern": "^0[0-7]{3}$"},
     options=tuple(
         values.option(
             name,
@@ -429,7 +429,7 @@ USERS: list[Keyword[Any]] = [
         show=script_users.show_owner,
         default="keepalived_script if there is such a user, else our own",
         help="who scripts run as that name no user",
-        schema={"type": "object"},
+        schema={"type": "string"},
     ),
     values.flag("enable_script_security", "script_security", help="refuse scripts that others may change"),
     values.switch(

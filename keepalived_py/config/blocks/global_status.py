@@ -75,7 +75,7 @@ def _fifo(kind: str, what: str) -> list[Keyword[Any]]:
             pure=False,
             show=_show_pipe,
             help=f"named pipe that changes of {what} are written to",
-            schema={"type": "object"},
+            schema={"type": "string"},
         ),
         values.converted(
             f"{name}_script",
@@ -86,7 +86,7 @@ def _fifo(kind: str, what: str) -> list[Keyword[Any]]:
             pure=False,
             show=show_command,
             help=f"program that reads {name}, whose name is added as its last argument",
-            schema={"type": "object"},
+            schema={"type": "string"},
         ),
     )
 
@@ -323,7 +323,7 @@ INPUT: list[Keyword[Any]] = [
         help="which faults of include lines are errors; without a word all of them",
         attribute="include_check",
         show=_show_include_check,
-        schema={"type": "integer", "minimum": 0, "maximum": int(IncludeCheck.ALL)},
+        schema={"type": "string"},
         options=(
             values.option("read", "", "a file that is there cannot be read"),
             values.option("match", "", "there is no file of a plain name"),

@@ -74,7 +74,7 @@ def _seconds(
         default="0",
         help=help,
         show=values.show_seconds,
-        schema={"type": "integer", "minimum": 0, "maximum": UNSIGNED},
+        schema=values.seconds_schema(low_us, UNSIGNED),
         **more,
     )
 
@@ -340,7 +340,7 @@ ANNOUNCEMENTS: list[Keyword[Any]] = [
         help="announce addresses regularly on the other interfaces they concern",
         attribute="garp",
         show=_show_extra_if,
-        schema={"type": "object"},
+        schema={"type": "string"},
         options=(values.option("all", "", "on every such interface and not on VMACs only", default="off"),),
     ),
     values.custom(

@@ -54,6 +54,9 @@ def notify(name: str, attribute: str, prefix: str, help: str) -> Keyword[Any]:
 
     def read(run: Run, target: Any, at: Directive) -> None:
         if getattr(target.notifies, attribute) is not None:
+            if len(at.words) < 2:
+                run.missing_parameter(at, name, 2)
+                return
             start = prefix.replace("{name}", target.name)
             run.error(
                 f"{start}{name} script already specified - ignoring {values.second(at)}",

@@ -232,7 +232,7 @@ def number(
         return () if found is None else (str(found // scale),)
 
     more.setdefault("required", True)
-    more.setdefault("schema", {"type": "integer", "minimum": low * scale, "maximum": high * scale})
+    more.setdefault("schema", {"type": "integer", "minimum": low, "maximum": high})
     shown = f"<INT {low}..{high}>"
     return Keyword(name, None, shown, convert=convert, attribute=attribute, show=show, **more)
 
@@ -258,9 +258,17 @@ def seconds(
 
     more.setdefault("required", True)
     more.setdefault("unit", "s")
-    more.setdefault("schema", {"type": "integer", "minimum": low_us, "maximum": high_us})
+    more.setdefault("schema", seconds_schema(low_us, high_us))
     shown = f"<DEC {seconds_text(low_us)}..{seconds_text(high_us)}>"
     return Keyword(name, None, shown, convert=convert, attribute=attribute, show=show_seconds, **more)
+
+
+def seconds_schema(low_us: int, high_us: int) -> dict[str, Any]:
+    """The JSON Schema of a number of seconds, as the file has it; bounds in microseconds."""
+    low, high = (
+        value // 1_000_000 if value % 1_000_000 == 0 else value / 1_000_000 for value in (low_us, high_us)
+    )
+    return {"type": "number", "minimum": low, "maximum": high}
 
 
 def text(name: str, attribute: str, *, missing: str = "", **more: Any) -> Keyword[Any]:

@@ -7,7 +7,7 @@ What can only be judged once everything is read stands in `config.correct`.
 from collections.abc import Iterable
 from typing import Any
 
-from keepalived_py.base.names import InstanceName, InterfaceName
+from keepalived_py.base.names import InstanceName
 from keepalived_py.config.blocks import (
     authentication,
     garp,
@@ -18,18 +18,15 @@ from keepalived_py.config.blocks import (
     use_vmac,
     values,
 )
+from keepalived_py.config.blocks import instance_values as read
 from keepalived_py.config.blocks.closing import closing
-from keepalived_py.config.blocks.line_options import known_interface
-from keepalived_py.config.blocks.values import integer
 from keepalived_py.config.document import Directive
 from keepalived_py.config.draft import Draft
-from keepalived_py.config.schema import FAILED, Block, Keyword, Run, block
+from keepalived_py.config.schema import Block, Keyword, Run, block
 from keepalived_py.config.written import Written
-from keepalived_py.model.vrrp import GratuitousArp, InitialState, Instance, Notifies
+from keepalived_py.model.vrrp import GratuitousArp, Instance, Notifies
 
 PACKAGE = "keepalived_py.config.blocks"
-DEFAULT_PRIORITY = 100
-OWNER_PRIORITY = 255
 
 # Fields that stay None until something is written: their defaults depend on the rest.
 _UNDECIDED: dict[str, None] = dict.fromkeys(
@@ -122,217 +119,6 @@ def closed(run: Run, target: Draft[Instance], at: Directive) -> None:
         target.unicast_ttl = None
 
 
-# Single keywords -------------------------------------------------------------
-
-
-def _state(run: Run, target: Draft[Instance], at: Directive) -> object:
-    word = at.words[1]
-    if word not in ("MASTER", "BACKUP"):
-        run.error(
-            f"({target.name}) unknown state '{word}', defaulting to BACKUP",
-            at,
-            word=1,
-            expected="MASTER or BACKUP",
-        )
-        return InitialState.BACKUP
-    if word == "BACKUP" and target.configured_state is InitialState.MASTER:
-        run.error(
-            f"({target.name}) state previously set as MASTER - ignoring BACKUP", at, word=1, code="duplicate"
-        )
-        return FAILED
-    return InitialState(word)
-
-
-def _interface(run: Run, target: Draft[Instance], at: Directive) -> object:
-    word = at.words[1]
-    if len(word) > values.MAX_INTERFACE_NAME:
-        run.error(
-            f"Interface name '{word}' too long - ignoring", at, word=1, expected="at most 15 characters"
-        )
-        return FAILED
-    return _usable_interface(
-        run,
-        at,
-        f"WARNING - interface {word} for vrrp_instance {target.name} doesn't exist",
-        f"({target.name}) cannot use a loopback interface ({word}) for vrrp - ignoring",
-    )
-
-
-def _usable_interface(run: Run, at: Directive, missing: str, loopback: str) -> InterfaceName | None:
-    word = at.words[1]
-    if not known_interface(run, at, word):
-        expected = "an interface of this machine"
-        run.error(missing, at, word=1, code="unknown-interface", expected=expected)
-        return None
-    if run.host.interface_is_loopback(word):
-        run.error(
-            loopback, at, word=1, code="loopback-interface", expected="an interface that reaches others"
-        )
-        return None
-    return InterfaceName(word)
-
-
-def _vrf(run: Run, target: Draft[Instance], at: Directive) -> object:
-    name, word = target.name, at.words[1]
-    refused = ""
-    if len(word) > values.MAX_INTERFACE_NAME:
-        refused = f"VRF interface name '{word}' too long - ignoring"
-    elif target.interface is not None:
-        refused = "Cannot specify VRF interface and interface - ignoring"
-    elif target.vrf is not None:
-        refused = f"VRF interface already specified as '{target.vrf}' - ignoring"
-    if refused:
-        run.error(f"({name}) {refused}", at, word=1)
-        return FAILED
-    return _usable_interface(
-        run,
-        at,
-        f"({name}) WARNING - VRF interface {word} doesn't exist",
-        f"({name}) cannot use a loopback interface ({word}) for VRF - ignoring",
-    )
-
-
-def _version(run: Run, target: Draft[Instance], at: Directive) -> object:
-    value = integer(run, at, at.words[1], 2, 3, signed=True)
-    if value is None:
-        run.error(f"({target.name}): Version must be either 2 or 3", at, word=1, expected="2 or 3")
-        return FAILED
-    if target.version not in (None, value) or (value == 2 and target.family == 6):
-        run.error(
-            f"({target.name}) vrrp_version {value} conflicts with configured or deduced version "
-            f"{target.version or 0}; ignoring.",
-            at,
-            word=1,
-            code="version-conflict",
-        )
-        return FAILED
-    return value
-
-
-def _native_ipv6(run: Run, target: Draft[Instance], at: Directive) -> None:
-    if target.family == 4:
-        run.error(
-            f"({target.name}) Cannot specify native_ipv6 with IPv4 addresses", at, code="mixed-families"
-        )
-        return
-    target.family, target.version = 6, 3
-    target.given["family"] = at
-
-
-def _priority(run: Run, target: Draft[Instance], at: Directive) -> object:
-    value = integer(run, at, at.words[1], 1, OWNER_PRIORITY)
-    if value is None:
-        run.error(
-            f"({target.name}) Priority not valid! must be between 1 & {OWNER_PRIORITY}. "
-            f"Using default {DEFAULT_PRIORITY}",
-            at,
-            word=1,
-            expected="a whole number from 1 to 255",
-        )
-        return DEFAULT_PRIORITY
-    return value
-
-
-def _preempt_delay(run: Run, target: Draft[Instance], at: Directive) -> object:
-    value = values.decimal(run, at, at.words[1], 0, 1_000_000_000)
-    if value is None:
-        run.error(
-            f"({target.name}) Preempt_delay not valid! must be between 0-1000",
-            at,
-            word=1,
-            expected="seconds from 0 to 1000",
-        )
-        return 0
-    return value
-
-
-def _skip_check(run: Run, target: Draft[Instance], at: Directive) -> object:
-    """Any valid word turns it on, even `off`: keepalived does not look at which one it is."""
-    if len(at.words) > 1 and at.words[1] not in values.BOOLEANS:
-        run.error(f"({target.name}) invalid skip_check_adv_addr {at.words[1]} specified", at, word=1)
-        return FAILED
-    return True
-
-
-def _receive_buffer(run: Run, target: Draft[Instance], at: Directive) -> object:
-    value = integer(run, at, at.words[1], 0, values.UNSIGNED) if len(at.words) == 2 else None
-    if value is None:
-        run.error(
-            f"({target.name}) invalid kernel_rx_buf_size specified",
-            at,
-            word=min(1, len(at.words) - 1),
-            expected="one number of bytes",
-        )
-        return FAILED
-    return value
-
-
-def _linkbeat(run: Run, target: Draft[Instance], at: Directive) -> object:
-    run.error(
-        f"({target.name}) 'linkbeat_use_polling' in vrrp instance deprecated - use linkbeat_interfaces block",
-        at,
-        word=0,
-        code="deprecated",
-    )
-    return True
-
-
-def _lvs_sync(run: Run, target: Draft[Instance], at: Directive) -> object:
-    name = target.name
-    run.error(
-        f"({name}) Specifying lvs_sync_daemon_interface against a vrrp is deprecated.",
-        at,
-        word=0,
-        code="deprecated",
-    )
-    indent = " " * (6 + abs(len(name) - 2))
-    run.error(f"{indent}Please use global lvs_sync_daemon", at, word=0, code="deprecated")
-    taken = _sync_daemon_interface(run)
-    if taken is not None:
-        run.error(
-            f"({name}) lvs_sync_daemon_interface has already been specified as {taken} - ignoring",
-            at,
-            word=1,
-            code="duplicate",
-        )
-        return FAILED
-    return at.words[1]
-
-
-def _sync_daemon_interface(run: Run) -> str | None:
-    """The interface that the IPVS synchronisation daemon has already."""
-    daemon = getattr(run.written.globals, "lvs_sync_daemon", None)
-    if daemon is not None:
-        return str(daemon.interface)
-    others = (one.lvs_sync_interface for one in run.written.instances.values())
-    return next((str(one) for one in others if one is not None), None)
-
-
-def _late(run: Run, target: Draft[Instance], at: Directive) -> object:
-    if at.keyword == "thread_timer_expired":
-        run.error(
-            f"({target.name}) thread_timer_expired - please replace with keyword 'timer_expired_backup'",
-            at,
-            word=0,
-            code="deprecated",
-        )
-    if len(at.words) < 2:
-        return OWNER_PRIORITY - 1
-    value = integer(run, at, at.words[1], 1, OWNER_PRIORITY - 1)
-    if value is None:
-        run.error(
-            f"({target.name}) timer_expired_backup highest_other_priority not valid! must be between 1 & 254",
-            at,
-            word=1,
-        )
-        return FAILED
-    return value
-
-
-def _show_late(value: int | None) -> Iterable[str]:
-    return () if value is None else (str(value),)
-
-
 def _once(found: object) -> Iterable[str]:
     """A keyword without arguments, written if its value is true."""
     return ("",) if found else ()
@@ -365,7 +151,7 @@ _IDENTITY: tuple[Keyword[Any], ...] = (
     values.converted(
         "state",
         "configured_state",
-        _state,
+        read.state,
         "MASTER|BACKUP",
         default="MASTER with priority 255, else BACKUP",
         help="the role it may take at once at start",
@@ -377,7 +163,7 @@ _IDENTITY: tuple[Keyword[Any], ...] = (
     values.converted(
         "interface",
         "interface",
-        _interface,
+        read.own_interface,
         f"<IF max {values.MAX_INTERFACE_NAME}>",
         help="where adverts are sent and the addresses are added",
         schema={"type": "string", "maxLength": values.MAX_INTERFACE_NAME},
@@ -385,7 +171,7 @@ _IDENTITY: tuple[Keyword[Any], ...] = (
     values.converted(
         "vrf",
         "vrf",
-        _vrf,
+        read.vrf,
         "<VRF IF>",
         help="VRF to work in, for unicast without an interface",
         schema={"type": "string", "maxLength": values.MAX_INTERFACE_NAME},
@@ -402,7 +188,7 @@ _IDENTITY: tuple[Keyword[Any], ...] = (
     values.converted(
         "version",
         "version",
-        _version,
+        read.version,
         "2|3",
         default="vrrp_version; 3 for IPv6",
         help="version of the VRRP protocol",
@@ -413,7 +199,7 @@ _IDENTITY: tuple[Keyword[Any], ...] = (
     values.converted(
         "priority",
         "base_priority",
-        _priority,
+        read.priority,
         "<INT 1..255>",
         default="100; 255 if the state is MASTER",
         help="who becomes MASTER: the highest; 255 owns the addresses",
@@ -422,7 +208,7 @@ _IDENTITY: tuple[Keyword[Any], ...] = (
     ),
     Keyword(
         "native_ipv6",
-        _native_ipv6,
+        read.native_ipv6,
         default="off",
         help="an IPv6 instance, even before an address says so",
         attribute="family",
@@ -446,13 +232,13 @@ _TIMING: tuple[Keyword[Any], ...] = (
     values.converted(
         "preempt_delay",
         "preempt_delay_us",
-        _preempt_delay,
+        read.preempt_delay,
         "<DEC 0..1000>",
         default="0",
         unit="s",
         help="wait before taking over from a lower priority",
         show=values.show_seconds,
-        schema={"type": "integer", "minimum": 0, "maximum": 1_000_000_000},
+        schema=values.seconds_schema(0, 1_000_000_000),
     ),
     values.number(
         "down_timer_adverts",
@@ -471,9 +257,9 @@ _TIMING: tuple[Keyword[Any], ...] = (
         default="off",
         help="go BACKUP after running so late that a router of this priority may have taken over",
         since="2.2.8",
-        convert=_late,
+        convert=read.late,
         attribute="late_priority",
-        show=_show_late,
+        show=read.show_late,
         schema={"type": "integer", "minimum": 1, "maximum": 254},
     ),
     Keyword(
@@ -482,7 +268,7 @@ _TIMING: tuple[Keyword[Any], ...] = (
         default="off",
         help="the old name of timer_expired_backup",
         since="2.3.2",
-        convert=_late,
+        convert=read.late,
         attribute="late_priority",
         show=_never,
         schema={"type": "integer", "minimum": 1, "maximum": 254},
@@ -510,7 +296,7 @@ _BEHAVIOUR: tuple[Keyword[Any], ...] = (
     values.converted(
         "skip_check_adv_addr",
         "skip_check_adv_addr",
-        _skip_check,
+        read.skip_check,
         "[<BOOL>]",
         default="the global value",
         required=False,
@@ -547,7 +333,7 @@ _BEHAVIOUR: tuple[Keyword[Any], ...] = (
     values.converted(
         "linkbeat_use_polling",
         "linkbeat_use_polling",
-        _linkbeat,
+        read.linkbeat,
         "",
         default="off",
         required=False,
@@ -558,13 +344,13 @@ _BEHAVIOUR: tuple[Keyword[Any], ...] = (
     values.converted(
         "kernel_rx_buf_size",
         "receive_buffer_bytes",
-        _receive_buffer,
+        read.receive_buffer,
         f"<INT 0..{values.UNSIGNED}>",
         required=False,
         default="by vrrp_rx_bufs_policy",
         unit="bytes",
         help="receive buffer of the socket",
-        schema={"type": "integer", "minimum": 0},
+        schema={"type": "integer", "minimum": 0, "maximum": values.UNSIGNED},
     ),
     values.number(
         "debug",
@@ -579,7 +365,7 @@ _BEHAVIOUR: tuple[Keyword[Any], ...] = (
     values.converted(
         "lvs_sync_daemon_interface",
         "lvs_sync_interface",
-        _lvs_sync,
+        read.lvs_sync,
         "<IF>",
         help="the old form of the global lvs_sync_daemon",
         schema={"type": "string"},

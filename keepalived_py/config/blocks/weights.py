@@ -31,7 +31,8 @@ def show_weight(default: int) -> Any:
 def weight_schema(largest: int) -> dict[str, Any]:
     """The JSON Schema of a weight with its option."""
     return {
-        "type": "string",
-        "pattern": "^-?[0-9]{1,3}( reverse)?$",
-        "description": f"-{largest} to {largest}",
+        "anyOf": [
+            {"type": "integer", "minimum": -largest, "maximum": largest},
+            {"type": "string", "pattern": "^-?[0-9]{1,3} reverse$"},
+        ]
     }
