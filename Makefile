@@ -9,14 +9,15 @@ PYTEST := $(BIN)/python -m pytest
 SOAK_SEEDS ?= 0..10000
 PERF_OPTIONS ?=
 
-.PHONY: help setup setup-test run test check format perf soak clean
+.PHONY: help setup setup-test run test check format man perf soak clean
 
 help:
 	@echo 'make run              two nodes in network namespaces: watch a failover (root)'
 	@echo 'make run CONF=FILE    the daemon in the foreground on this host, with FILE'
 	@echo 'make test             every check and test, the comparison with the real keepalived included (root)'
-	@echo 'make check            format, lint, types, import rules, unit tests: under a minute'
+	@echo 'make check            format, lint, types, import rules, manual, unit tests: under a minute'
 	@echo 'make format           let ruff rewrite what it can'
+	@echo 'make man              write the manual pages anew from the keyword table'
 	@echo 'make perf             benchmarks beside the real keepalived (root)'
 	@echo 'make soak             the simulation over SOAK_SEEDS (0..10000)'
 
@@ -38,6 +39,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/make_man.py --check
 	$(PYTEST) tests -q -m 'not slow and not netns'
 
 test: setup-test check
@@ -46,6 +48,9 @@ test: setup-test check
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+man: setup
+	$(BIN)/python scripts/make_man.py
 
 perf: setup-test
 	$(BIN)/python compat-tests/perf/bench.py $(PERF_OPTIONS)

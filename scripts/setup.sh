@@ -39,6 +39,8 @@ missing_packages() {
     [ "$purpose" = test ] || return 0
     command -v keepalived >/dev/null 2>&1 || [ -x /usr/sbin/keepalived ] || echo keepalived
     command -v killall >/dev/null 2>&1 || echo psmisc
+    command -v man >/dev/null 2>&1 || echo man-db
+    command -v groff >/dev/null 2>&1 || echo groff-base
 }
 
 # The package of the real keepalived would start its service on this machine, and the service would take

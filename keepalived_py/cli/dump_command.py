@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         default=DEFAULT_CONFIGURATION,
         metavar="FILE",
-        help=f"keepalived's, or keep-vip's if it ends in .yaml or .yml (default: {DEFAULT_CONFIGURATION})",
+        help=f"a configuration; keep-vip's if it ends in .yaml or .yml (default: {DEFAULT_CONFIGURATION})",
     )
     add("--json", action="store_true", help="as JSON; the command schema prints its schema")
     add("--secrets", action="store_true", help="with passwords and keys, not with asterisks in their place")

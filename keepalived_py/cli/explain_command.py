@@ -10,13 +10,14 @@ from typing import Any
 from keepalived_py.cli.words import Parser
 from keepalived_py.config.schema import Keyword
 from keepalived_py.config.similar import belongs, closest
-from keepalived_py.config.table import ENTRY, Place, found, places, remarks, sentence, signature
+from keepalived_py.config.table import ENTRY, Place, default_of, found, places, remarks, sentence, signature
 
 EXIT_UNKNOWN = 1
 INDENT = "    "
 _WIDTH = 96
 _MOST_TEXTS = 6  # more meanings than this are listed by their paths only
 _LONGEST_TERM = 28
+_LONGEST_PATH = 44
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,7 +57,7 @@ def _texts(hits: Sequence[Place]) -> Iterator[str]:
         meanings.setdefault(key, []).append(place)
     if len(meanings) > _MOST_TEXTS:
         yield f"{len(hits)} keywords have this name; give the path of one:"
-        yield from _columns((place.path, place.keyword.help) for place in hits)
+        yield from _columns(((place.path, place.keyword.help) for place in hits), _LONGEST_PATH)
         return
     for number, group in enumerate(meanings.values()):
         yield from ([""] if number else [])
@@ -75,7 +76,7 @@ def explanation(group: Sequence[Place]) -> Iterator[str]:
     if said:
         yield ""
         yield from chain.from_iterable(map(_paragraph, said))
-    yield from _part("Words behind it:", ((signature(one), one.help) for one in keyword.options))
+    yield from _part("Words behind it:", map(_line, keyword.options))
     if keyword.block is None:
         return
     inner = keyword.inner()
@@ -84,13 +85,19 @@ def explanation(group: Sequence[Place]) -> Iterator[str]:
         yield from _part("Each line in it:", [(arguments, meaning)])
     if inner.keywords:
         title = "Inside it:" if inner.entry is None else "Words of a line:"
-        yield from _part(title, ((signature(one), one.help) for one in inner.keywords.values()))
+        yield from _part(title, map(_line, inner.keywords.values()))
 
 
 def _inside(keyword: Keyword[Any]) -> tuple[str, ...]:
     """The names of what belongs to it."""
     inner = keyword.inner().keywords if keyword.block is not None else ()
     return (*(one.name for one in keyword.options), *inner)
+
+
+def _line(keyword: Keyword[Any]) -> tuple[str, str]:
+    """A keyword among others of its block."""
+    default = "" if keyword.default in ("", "off", "none") else f" (default: {default_of(keyword)})"
+    return signature(keyword), (keyword.help or f"another name of {keyword.alias}") + default
 
 
 def _paragraph(text: str) -> list[str]:
@@ -103,10 +110,10 @@ def _part(title: str, lines: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield from ("", f"{INDENT}{title}", *(f"{INDENT}{line}" for line in listed))
 
 
-def _columns(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _columns(pairs: Iterable[tuple[str, str]], longest: int = _LONGEST_TERM) -> Iterator[str]:
     """Terms and their texts beside each other, or below each other where the term is long."""
     listed = list(pairs)
-    short = [len(term) for term, _ in listed if len(term) <= _LONGEST_TERM]
+    short = [len(term) for term, _ in listed if len(term) <= longest]
     column = max(short, default=0) + 2
     for term, text in listed:
         if len(term) + 2 > column:
@@ -126,6 +133,6 @@ def _near(words: str) -> str:
         return f" Did you mean {' or '.join(meant[:3])}?"
     names = {place.keyword.name for place in places()}
     if last in names:
-        return f" {belongs(last)}." if belongs(last) else f" Try: keepalived-py explain {last}."
+        return f" {belongs(last).rstrip('., ')}." if belongs(last) else f" Try: keepalived-py explain {last}."
     near = closest(last, sorted(names))
     return f" Did you mean {near}?" if near else ""

@@ -49,7 +49,8 @@ class OptionSpec(NamedTuple):
 
 def _spec(short: str, long: str, metavar: str, text: str, **more: bool) -> OptionSpec:
     value = Value.NONE if not metavar else Value.OPTIONAL if metavar.startswith("[") else Value.REQUIRED
-    return OptionSpec(short, long, value, metavar.strip("[]="), text, **more)
+    name = metavar[len("[=") : -len("]")] if value is Value.OPTIONAL else metavar
+    return OptionSpec(short, long, value, name, text, **more)
 
 
 SPECS: tuple[OptionSpec, ...] = (

@@ -256,6 +256,11 @@ def join_track_groups(run: Run) -> None:
         if not known:
             run.log(f"Static track group {name} has no VRRP instance(s)", group.header)
             del written.track_groups[name]
-    for entry in (*written.static_addresses, *written.static_routes, *written.static_rules):
+    static: tuple[Draft[Any], ...] = (
+        *written.static_addresses,
+        *written.static_routes,
+        *written.static_rules,
+    )
+    for entry in static:
         if entry.track_group not in written.track_groups:  # nobody is left whom its loss would concern
             entry.track_group = None

@@ -136,9 +136,7 @@ def _namespace(run: Run) -> str | None:
     return found
 
 
-def _read(
-    directives: Sequence[Statement], lexical: tuple[Diagnostic, ...], host: Host, compat: str
-) -> Run:
+def _read(directives: Sequence[Statement], lexical: tuple[Diagnostic, ...], host: Host, compat: str) -> Run:
     """`global_defs` first, then everything; what the first pass finds wrong is reported by the second."""
     run = Run(host, Written(), compat)
     written = run.written

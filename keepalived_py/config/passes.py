@@ -55,13 +55,7 @@ def restricted(root: Block[Written], active: Callable[[str], bool]) -> Block[Wri
     keywords = {
         name: keyword if active(name) else _skipped(keyword) for name, keyword in root.keywords.items()
     }
-    find = root.fallback
-
-    def fallback(name: str) -> Keyword[Written] | None:
-        found = find(name) if find is not None else None
-        return found if found is None or active(name) else _skipped(found)
-
-    return replace(root, keywords=keywords, fallback=fallback if find is not None else None)
+    return replace(root, keywords=keywords)
 
 
 def read(run: Run, root: Root, directives: Sequence[Statement], lexical: Iterable[Diagnostic]) -> Run:
@@ -78,7 +72,6 @@ def _read_by_process(run: Run, root: Root, directives: Sequence[Statement]) -> R
     for process in (None, CHECKER, VRRP, BFD):
         one = Run(run.host, Written(globals=run.written.globals), run.compat)
         walk(one, restricted(root(one.written), _reader(process)), one.written, directives)
-        whole.without_effect += one.without_effect
         _merge(whole, one.diagnostics)
         if process is CHECKER:
             checker = one.written

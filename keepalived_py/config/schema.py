@@ -57,7 +57,6 @@ class Run:
         self.host = host
         self.compat = compat
         self.diagnostics: list[Diagnostic] = []
-        self.without_effect: list[str] = []
         self.stopped = False
         self.cause: Diagnostic | None = None
         self.known: dict[int, tuple[dict[str, tuple[str, Any]], dict[str, Keyword[Any]]]] = {}
@@ -119,12 +118,6 @@ class Run:
             )
         )
         self.stopped = True
-
-    def no_effect(self, block: str, at: Directive) -> None:
-        """Note that a valid keyword was used that does nothing yet."""
-        place = f"{at.line_origin.file}: line {at.line_origin.line}"
-        owner = f"{block}: " if block else ""
-        self.without_effect.append(f"{owner}{at.keyword} ({place})")
 
 
 def _origin(at: Directive | None, word: int | None = None) -> Origin | None:
@@ -207,25 +200,16 @@ class Block(Record, Generic[T]):
 
     `record` is the class of the model it describes; `show_header` the words
     behind the block's keyword for a record, `show_entry` the line of one entry
-    of a list; `entry_help` describes such an entry.  `fallback` finds keywords
-    that are not declared here but valid all the same.
+    of a list; `entry_help` describes such an entry.
     """
 
     name: str
     keywords: Mapping[str, Keyword[T]] = MappingProxyType({})
     entry: Reader[T] | None = None
-    fallback: Callable[[str], "Keyword[Any] | None"] | None = None
     record: type[Record] | None = None
     show_header: Callable[[Any], str] | None = None
     show_entry: Callable[[Any], str] | None = None
     entry_help: str = ""
-
-    def find(self, name: str) -> "Keyword[Any] | None":
-        """The keyword called `name`, or None if it is not valid in this block."""
-        found = self.keywords.get(name)
-        if found is None and self.fallback is not None:
-            return self.fallback(name)
-        return found
 
 
 @cache
@@ -357,7 +341,7 @@ class _Walk:
         if not directive.words:
             self._stray(directive, None)
             return
-        keyword = context.block.find(name)
+        keyword = context.block.keywords.get(name)
         if keyword is None or keyword.removed:
             self._unknown(context, directive, keyword)
             return
@@ -564,10 +548,3 @@ def _end_of(owner: Directive) -> Origin:
 def walk(run: Run, root: Block[Any], target: Any, directives: Sequence[Statement]) -> None:
     """Read `directives` by the schema `root` into `target`; mistakes go to `run`."""
     _Walk(run, root, target).walk(directives)
-
-
-def closest(name: str, names: Iterable[str]) -> str:
-    """The known keyword most like `name`, or "" if none is near."""
-    from keepalived_py.config.similar import closest as nearest  # paid only when there is a mistake
-
-    return nearest(name, names)

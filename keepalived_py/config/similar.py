@@ -2,6 +2,8 @@
 
 Near means few slips of the finger: a letter left out, doubled, wrong, or two
 swapped (Damerau's four, each counting one).  Case, and `-` for `_`, count nothing.
+Of equally near words the one that explains the slip without a wrong letter wins:
+there are many wrong letters, but only one that can be left out.
 """
 
 import re
@@ -22,7 +24,7 @@ def closest(name: str, names: Iterable[str]) -> str:
     most = _tolerance(plain)
     letters = Counter(plain)
     best = ""
-    rank: tuple[int, int, int, str] | None = None
+    rank: tuple[int, bool, int, int, str] | None = None
     for candidate in names:
         other = _plain(candidate)
         if abs(len(other) - len(plain)) > most or (letters - Counter(other)).total() > most:
@@ -30,7 +32,8 @@ def closest(name: str, names: Iterable[str]) -> str:
         slips = distance(plain, other)
         if slips > most:
             continue
-        mine = (slips, -_common_ends(plain, other), abs(len(other) - len(plain)), candidate)
+        wrong = len(other) == len(plain) and sorted(other) != sorted(plain)
+        mine = (slips, wrong, -_common_ends(plain, other), abs(len(other) - len(plain)), candidate)
         if rank is None or mine < rank:
             rank, best = mine, candidate
     return best

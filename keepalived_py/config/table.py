@@ -88,19 +88,27 @@ def sentence(keyword: Keyword[Any]) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def default_of(keyword: Keyword[Any]) -> str:
+    """The default, with its unit if it is a number."""
+    return f"{keyword.default} {keyword.unit}" if _measured(keyword) else keyword.default
+
+
+def _measured(keyword: Keyword[Any]) -> bool:
+    return bool(keyword.unit) and keyword.default[-1:].isdigit()
+
+
 def remarks(keyword: Keyword[Any]) -> list[str]:
     """What is to be known beside the help: default, unit, age, better names."""
     lines = []
     if keyword.default:
-        unit = f" {keyword.unit}" if keyword.unit and keyword.default[-1].isdigit() else ""
-        lines.append(f"Default: {keyword.default}{unit}")
-    if keyword.unit and not (keyword.default and keyword.default[-1].isdigit()):
+        lines.append(f"Default: {default_of(keyword)}")
+    if keyword.unit and not _measured(keyword):
         lines.append(f"Unit: {keyword.unit}")
     if keyword.removed:
         lines.append(f"Taken out of keepalived in {keyword.removed}")
     if keyword.since > BASELINE:
         lines.append(f"Since keepalived {keyword.since}")
-    if keyword.alias:
+    if keyword.alias and keyword.alias not in keyword.help:
         lines.append(f"Another name of {keyword.alias}")
     if keyword.deprecation:
         lines.append(f"Deprecated: {keyword.deprecation}")

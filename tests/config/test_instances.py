@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from keepalived_py.base.clock import Micros
+from keepalived_py.base.names import InterfaceName
 from keepalived_py.config.dump import dump
 from keepalived_py.config.load import Loaded, load
 from keepalived_py.model.vrrp import (
@@ -226,13 +228,16 @@ def test_multicast_and_unicast_are_spaces_of_their_own(tmp_path: Path) -> None:
 
 VALUES: list[tuple[str, dict[str, Any]]] = [
     ("use_vmac", {"vmac": Vmac()}),
-    ("use_vmac v0 02:00:00:00:00:01", {"vmac": Vmac("v0", bytes((2, 0, 0, 0, 0, 1)))}),
+    ("use_vmac v0 02:00:00:00:00:01", {"vmac": Vmac(InterfaceName("v0"), bytes((2, 0, 0, 0, 0, 1)))}),
     ("use_vmac 02:00:00:00:00", {"vmac": Vmac(mac=bytes((2, 0, 0, 0, 0, 51)))}),
-    ("use_vmac name group group 7 netlink_notify_msg", {"vmac": Vmac("group", None, True, "7")}),
+    (
+        "use_vmac name group group 7 netlink_notify_msg",
+        {"vmac": Vmac(InterfaceName("group"), None, True, "7")},
+    ),
     (
         "use_ipvlan i0 10.1.0.7/24 vepa",
         {
-            "ipvlan": Ipvlan("i0", IPv4Address("10.1.0.7"), 24, IpvlanMode.VEPA),
+            "ipvlan": Ipvlan(InterfaceName("i0"), IPv4Address("10.1.0.7"), 24, IpvlanMode.VEPA),
             "source": IPv4Address("10.1.0.7"),
         },
     ),
@@ -292,7 +297,7 @@ def test_defaults_of_the_globals_are_merged(tmp_path: Path) -> None:
     )
     loaded = read(tmp_path, text + instance("unicast_peer {\n10.1.0.2\n}") + instance("", "VI_2", 52))
     unicast, multicast = loaded.configuration.instances
-    assert unicast.garp.extra_interfaces == ExtraInterfaces(7_000_000, True)
+    assert unicast.garp.extra_interfaces == ExtraInterfaces(Micros(7_000_000), True)
     assert (unicast.check_unicast_source, multicast.check_unicast_source) == (True, False)
     assert unicast.notify_priority_changes and unicast.smtp_alert
     assert read(tmp_path, dump(loaded.configuration)).configuration == loaded.configuration
@@ -307,8 +312,8 @@ def test_everything_tracked_comes_back_from_a_dump(tmp_path: Path) -> None:
     loaded = read(tmp_path, OBJECTS + instance(tracks) + instance("", "VI_2", 52) + group)
     one = loaded.configuration.instances[0]
     assert messages(loaded) == []
-    assert [track.weight for track in (*one.track_interfaces, *one.track_scripts)] == [-3, 5]
-    assert [track.weight for track in (*one.track_files, *one.track_processes, *one.track_bfds)] == [2, 4, 9]
+    assert ([track.weight for track in one.track_interfaces], one.track_scripts[0].weight) == ([-3], 5)
+    assert (one.track_files[0].weight, one.track_processes[0].weight, one.track_bfds[0].weight) == (2, 4, 9)
     assert read(tmp_path, dump(loaded.configuration)).configuration == loaded.configuration
 
 

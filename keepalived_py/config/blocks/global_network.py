@@ -76,7 +76,11 @@ INTERFACES: list[Keyword[Any]] = [
         show=_show_dynamic,
         help="interfaces may be configured that do not exist yet",
         schema={"type": "boolean"},
-        options=(values.option("allow_if_changes", "", "type and parent of an interface may change", default="off"),),
+        options=(
+            values.option(
+                "allow_if_changes", "", "type and parent of an interface may change", default="off"
+            ),
+        ),
     ),
     values.interface(
         "default_interface",

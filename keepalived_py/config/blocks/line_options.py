@@ -206,7 +206,12 @@ def family_word(name: str, what: str) -> Keyword[Any]:
         line.agree(family, message)
         line.position += 1  # keepalived passes over the word behind it
 
-    return Keyword(name, read, default="by the addresses", help=f"an IPv{family} {what}; keepalived passes over the next word")
+    return Keyword(
+        name,
+        read,
+        default="by the addresses",
+        help=f"an IPv{family} {what}; keepalived passes over the next word",
+    )
 
 
 def _track_group(run: Run, line: Line[Any], at: Directive) -> None:
@@ -221,7 +226,11 @@ def _track_group(run: Run, line: Line[Any], at: Directive) -> None:
 
 
 TRACK_GROUP: Keyword[Any] = Keyword(
-    "track_group", _track_group, "<NAME>", default="none", help="the group whose instances fail while this is lost"
+    "track_group",
+    _track_group,
+    "<NAME>",
+    default="none",
+    help="the group whose instances fail while this is lost",
 )
 
 

@@ -141,7 +141,7 @@ def _alerts(alert: str, priorities: str) -> list[Keyword[Any]]:
             alert,
             inherited=True,
             default="that of smtp_alert_vrrp in global_defs",
-            help="send mail on a change of role"
+            help="send mail on a change of role",
         ),
         values.switch(
             "notify_priority_changes",

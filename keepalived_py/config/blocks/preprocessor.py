@@ -26,6 +26,10 @@ PREPROCESSOR: list[Keyword[Any]] = [
         default="start 1, step 1",
     ),
     option("~LST", "(<VAR>|{<V1>,..}, <VAL>|{..}, ...) <LINE>", "repeat the line with each value of a list"),
-    option("@<ID>", "<LINE>", "keep the line only if this machine has that id; @^<ID>: only if not",
-        default="our host name up to its first dot"),
+    option(
+        "@<ID>",
+        "<LINE>",
+        "keep the line only if this machine has that id; @^<ID>: only if not",
+        default="our host name up to its first dot",
+    ),
 ]

@@ -347,7 +347,13 @@ HOP_OPTIONS = table_of(
         option("via", _via, "[inet|inet6] <IPADDR>", "gateway of this way"),
         option("dev", _hop_dev, "<IF>", "interface of this way"),
         option("weight", _weight, "<INT 1..256>", "share of the traffic that goes this way", default="1"),
-        option("onlink", _hop_onlink, "", "the gateway is reached directly, whatever the addresses say", default="off"),
+        option(
+            "onlink",
+            _hop_onlink,
+            "",
+            "the gateway is reached directly, whatever the addresses say",
+            default="off",
+        ),
         option(
             "encap",
             read_encap,

@@ -359,7 +359,14 @@ PREFIX = "<PREFIX>"
 
 
 def _whole(
-    name: str, attribute: str, message: str, help: str, *, lock: bool = False, unit: str = "", default: str = ""
+    name: str,
+    attribute: str,
+    message: str,
+    help: str,
+    *,
+    lock: bool = False,
+    unit: str = "",
+    default: str = "",
 ) -> Keyword[Any]:
     reader = _count(attribute, message, lock=name if lock else "")
     return option(name, reader, LOCKABLE if lock else NUMBER, help, unit=unit, default=default)
@@ -396,7 +403,11 @@ _WAY = [
     option("oif", _dev, "<IF>", "the same as dev", alias="dev"),
     option("vrf", _vrf, "<IF>", "VRF device whose table gets the route"),
     option(
-        "onlink", _store("onlink", True), "", "the gateway is reached directly, whatever the addresses say", default="off"
+        "onlink",
+        _store("onlink", True),
+        "",
+        "the gateway is reached directly, whatever the addresses say",
+        default="off",
     ),
     option(
         "encap",
@@ -445,7 +456,13 @@ _PLACE = [
         "scope of the destination",
         default="global",
     ),
-    _whole("metric", "metric", "Invalid metric {} specified for route", "the lower, the better", default="chosen by the kernel"),
+    _whole(
+        "metric",
+        "metric",
+        "Invalid metric {} specified for route",
+        "the lower, the better",
+        default="chosen by the kernel",
+    ),
     option(
         "priority",
         _count("metric", "Invalid metric {} specified for route"),
@@ -482,7 +499,13 @@ _METRICS = [
         lock=True,
         unit="bytes",
     ),
-    option("rtt", _time("rtt", 8, "Invalid rtt {} for route"), TIME, "first guess of the round trip time", unit="1/8 ms without a suffix"),
+    option(
+        "rtt",
+        _time("rtt", 8, "Invalid rtt {} for route"),
+        TIME,
+        "first guess of the round trip time",
+        unit="1/8 ms without a suffix",
+    ),
     option(
         "rttvar",
         _time("rttvar", 4, "Invalid rttvar {} for route"),

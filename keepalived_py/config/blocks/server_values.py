@@ -85,7 +85,9 @@ def virtualhost(who: str) -> Keyword[Any]:
         missing=f"{who} virtualhost missing",
         show=_show_word,
         schema={"type": "string"},
-        default="that of the virtual_server" if who == "real server" else "the address and port of the real server",
+        default="that of the virtual_server"
+        if who == "real server"
+        else "the address and port of the real server",
         help="name of the web site that HTTP_GET and SSL_GET ask for",
     )
 

@@ -68,7 +68,10 @@ def members_block(name: str, empty: str) -> Keyword[Any]:
             run.error(empty.replace("{name}", target.name), closing(at), code="empty-group")
 
     inner: Block[Any] = Block(
-        f"{name}/group", entry=_member, show_entry=values.quoted, entry_help="<INSTANCE>: the name of an instance"
+        f"{name}/group",
+        entry=_member,
+        show_entry=values.quoted,
+        entry_help="<INSTANCE>: the name of an instance",
     )
     return Keyword(
         "group",

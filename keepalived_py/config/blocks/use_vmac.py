@@ -317,7 +317,13 @@ KEYWORDS: tuple[Keyword[Any], ...] = (
         schema={"type": "string"},
         options=(
             _NAME,
-            _option("netlink_notify_msg", "", "make the kernel announce the base interface", "2.3.0", default="off"),
+            _option(
+                "netlink_notify_msg",
+                "",
+                "make the kernel announce the base interface",
+                "2.3.0",
+                default="off",
+            ),
             _GROUP,
         ),
     ),

@@ -391,7 +391,13 @@ _SCHEDULING: list[Keyword[Any]] = [
         "take another server if the one of the hash is down",
         alias="flag-1",
     ),
-    method("lb_kind", "virtual", "how packets get to the real servers", alias="lvs_method", default="NAT, with an error"),
+    method(
+        "lb_kind",
+        "virtual",
+        "how packets get to the real servers",
+        alias="lvs_method",
+        default="NAT, with an error",
+    ),
     method("lvs_method", "virtual", "how packets get to the real servers", default="NAT, with an error"),
 ]
 
