@@ -34,9 +34,9 @@ class _RecordType(type):
 
     fields: tuple[str, ...]
     defaults: dict[str, Any]
-    hidden: frozenset[str]
-    fresh: frozenset[str]
-    plan: tuple[tuple[str, Callable[[Any, Any], None]], ...]
+    _hidden: frozenset[str]
+    _fresh: frozenset[str]
+    _plan: tuple[tuple[str, Callable[[Any, Any], None]], ...]
 
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], secret: tuple[str, ...] = ()
@@ -49,17 +49,19 @@ class _RecordType(type):
             if isinstance(base, _RecordType):
                 fields += base.fields
                 defaults.update(base.defaults)
-                hidden |= base.hidden
+                hidden |= base._hidden
         for field in own:
+            if field in ("fields", "defaults"):
+                raise TypeError(f"a record cannot have a field called {field}")
             if field in namespace:
                 defaults[field] = namespace.pop(field)
         namespace["__slots__"] = own
         made = super().__new__(mcs, name, bases, namespace)
         made.fields = fields + own
         made.defaults = defaults
-        made.hidden = hidden
-        made.fresh = frozenset(field for field, value in defaults.items() if type(value) is _Fresh)
-        made.plan = tuple((field, getattr(made, field).__set__) for field in made.fields)
+        made._hidden = hidden
+        made._fresh = frozenset(field for field, value in defaults.items() if type(value) is _Fresh)
+        made._plan = tuple((field, getattr(made, field).__set__) for field in made.fields)
         return made
 
     def __init__(
@@ -71,7 +73,7 @@ class _RecordType(type):
 def _fill(made: Any, values: tuple[Any, ...], named: dict[str, Any]) -> None:
     """Give all fields of `made` their values, as the `__init__` of a dataclass does."""
     kind: Any = type(made)
-    fields, fresh_fields = kind.fields, kind.fresh
+    fields, fresh_fields = kind.fields, kind._fresh
     if values:
         if len(values) > len(fields):
             raise TypeError(f"{kind.__name__} takes {len(fields)} values, not {len(values)}")
@@ -79,7 +81,7 @@ def _fill(made: Any, values: tuple[Any, ...], named: dict[str, Any]) -> None:
     every = {**kind.defaults, **named} if named else kind.defaults
     if len(every) != len(fields):
         _wrong_fields(kind, every)
-    for field, put in kind.plan:
+    for field, put in kind._plan:
         value = every[field]
         if field in fresh_fields and type(value) is _Fresh:
             value = value.make()
@@ -140,7 +142,7 @@ class Record(metaclass=_RecordType):
 
 def _text(made: Any) -> str:
     kind: Any = type(made)
-    shown = (f"{field}={getattr(made, field)!r}" for field in kind.fields if field not in kind.hidden)
+    shown = (f"{field}={getattr(made, field)!r}" for field in kind.fields if field not in kind._hidden)
     return f"{kind.__name__}({', '.join(shown)})"
 
 
@@ -153,7 +155,7 @@ def replace(record: R, **changes: Any) -> R:
     """A copy of `record` with some fields changed; raises TypeError for a field it does not have."""
     kind = type(record)
     made = kind.__new__(kind)
-    for field, put in kind.plan:
+    for field, put in kind._plan:
         put(made, changes.pop(field) if field in changes else getattr(record, field))
     if changes:
         raise TypeError(f"{kind.__name__} has no field {', '.join(changes)}")

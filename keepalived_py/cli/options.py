@@ -8,13 +8,12 @@ library's getopt cannot do.  The first `-v`, `-h` or `--signum` met ends the
 reading with its answer; a bad option is reported, the rest is still read, and
 the exit code is 1 in the end, all as keepalived 2.2.7 does it.
 
-Nothing here prints or exits: `parse` returns values.  The small ones are named
-tuples: every run pays for making their classes, and those are made faster.
+Nothing here prints or exits: `parse` returns values.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from keepalived_py.base.record import Record, Struct, fresh, replace
 
@@ -35,7 +34,7 @@ class Value(Enum):
     OPTIONAL = auto()
 
 
-class OptionSpec(NamedTuple):
+class OptionSpec(Record):
     """One option.  `without_effect`: accepted, and said plainly at start to do nothing yet."""
 
     short: str
@@ -150,7 +149,7 @@ class Options(Record):
     without_effect: tuple[str, ...] = ()
 
 
-class Parsed(NamedTuple):
+class Parsed(Record):
     """`errors` go to stderr, `unexpected` are words that are no options; `failed` means exit 1."""
 
     options: Options
@@ -159,16 +158,16 @@ class Parsed(NamedTuple):
     failed: bool = False
 
 
-class _Found(NamedTuple):
+class _Found(Record):
     spec: OptionSpec
     value: str | None
 
 
-class _Bad(NamedTuple):
+class _Bad(Record):
     text: str
 
 
-class _Word(NamedTuple):
+class _Word(Record):
     text: str
 
 

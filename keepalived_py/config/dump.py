@@ -67,7 +67,8 @@ def _inside(block: Block[Any], record: Any, around: Any, indent: str, secrets: b
     """The lines between the braces of `block`."""
     for keyword in written_keywords(block):
         if keyword.block is not None:
-            yield from _blocks(keyword, record, indent, secrets)
+            if not _default(record, keyword.attribute, valued(record, keyword.attribute)):
+                yield from _blocks(keyword, record, indent, secrets)
             continue
         for words in shown(keyword, record, around, secrets):
             yield f"{indent}{keyword.name} {words}".rstrip(" ")

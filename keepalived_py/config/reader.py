@@ -101,7 +101,7 @@ class Reader:
         parent = self._place
         source = Source(name, text, *(parent if parent else (None, 0)))
         self.files.append(name)
-        self._checked(source)
+        lines = self._checked(source)
         text = source.text
         self._reading.append(os.path.realpath(path))
         here = os.path.dirname(os.path.abspath(path))
@@ -109,7 +109,7 @@ class Reader:
         if any(mark in text for mark in _SPECIAL):
             yield from self._expanded(source, here)
         else:
-            yield from self._plain(source)
+            yield from _plain(source, lines)
         self._expander.folder = outer
         self._reading.pop()
 
@@ -134,11 +134,12 @@ class Reader:
             self._fail(text, checked)
             return None
 
-    def _checked(self, source: Source) -> None:
-        """Say what in the text a person would not see; long lines are cut as keepalived cuts them."""
+    def _checked(self, source: Source) -> list[str]:
+        """The lines of the text, long ones cut as keepalived cuts them; says what a person would not see."""
         lines = source.text.split("\n")
         if max(map(len, lines)) > _PERHAPS_LONG:
             self._cut(source, lines)
+            lines = source.text.split("\n")
         for code, character, message in _UNSEEN:
             if character in source.text:
                 line = source.text.count("\n", 0, source.text.index(character)) + 1
@@ -150,6 +151,7 @@ class Reader:
                 self._hint(
                     "not-utf8", "These bytes are not UTF-8; keepalived takes them as they are", source, line
                 )
+        return lines
 
     def _hint(self, code: str, message: str, source: Source, line: int) -> None:
         self.diagnostics.append(
@@ -188,14 +190,6 @@ class Reader:
                 spoils=(source.name, first, last),
             )
         )
-
-    def _plain(self, source: Source) -> list[Line]:
-        """Lines of a file that has statements and comments only."""
-        return [
-            (text, source, line)
-            for line, raw in enumerate(source.text.split("\n"), 1)
-            if (text := strip_comment(raw) if "#" in raw or "!" in raw else raw.strip(BLANKS))
-        ]
 
     def _expanded(self, source: Source, folder: str) -> Iterator[Line]:
         for line, text in _joined(source.text):
@@ -239,6 +233,15 @@ class Reader:
                 self._checks = frozenset({"read", name}) & ALL_CHECKS if name in ALL_CHECKS else frozenset()
             elif word[0] in "+-" and name in ALL_CHECKS:
                 self._checks = self._checks - {name} if word[0] == "-" else self._checks | {name}
+
+
+def _plain(source: Source, lines: list[str]) -> list[Line]:
+    """Logical lines of a file that has statements and comments only."""
+    return [
+        (text, source, line)
+        for line, raw in enumerate(lines, 1)
+        if (text := strip_comment(raw) if "#" in raw or "!" in raw else raw.strip(BLANKS))
+    ]
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -60,6 +60,7 @@ class Run:
         self.stopped = False
         self.cause: Diagnostic | None = None
         self.known: dict[int, tuple[dict[str, tuple[str, Any]], dict[str, Keyword[Any]]]] = {}
+        self.judged: dict[Any, Any] = {}  # by command, what was found out about its program
         self._written = written
 
     @property

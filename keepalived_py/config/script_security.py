@@ -49,7 +49,21 @@ class Judged(Record):
 
 
 def judge(run: Run, command: Command) -> Judged:
-    """Check `command`; what is wrong with it is logged, as keepalived does."""
+    """Check `command`; what is wrong with it is logged, as keepalived does.
+
+    Thousands of instances may have the same one: if there was nothing to say, it is said once.
+    """
+    key = (command.argv, command.uid, command.gid, command.user, command.group)
+    known = run.judged.get(key)
+    if known is None:
+        said = len(run.diagnostics)
+        known = _judged(run, command)
+        if len(run.diagnostics) == said:
+            run.judged[key] = known
+    return known
+
+
+def _judged(run: Run, command: Command) -> Judged:
     program, uid, gid = command.argv[0], command.uid, command.gid
     verdict = check(run.host, program, uid, gid)
     access = verdict.access

@@ -229,7 +229,8 @@ def number(
         return value * scale
 
     def show(found: int | None) -> Iterable[str]:
-        return () if found is None else (str(found // scale),)
+        """What it has from elsewhere may be more than can be written here."""
+        return (str(found // scale),) if found is not None and low <= found // scale <= high else ()
 
     more.setdefault("required", True)
     more.setdefault("schema", {"type": "integer", "minimum": low, "maximum": high})
