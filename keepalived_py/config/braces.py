@@ -8,14 +8,14 @@ the inner block was not closed, and where it stands further right, it is one too
 many.  The signs are looked for only when the count of braces is wrong.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 
+from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.base.record import Struct, fresh
 from keepalived_py.config.document import Line, Source
 from keepalived_py.diagnostics.report import Diagnostic, Severity
 
-PIECES = re.compile(r'[{}]|(?:[^{}"]|"[^"]*"|"[^"]*$)+')
+PIECES = lazy_pattern(r'[{}]|(?:[^{}"]|"[^"]*"|"[^"]*$)+')
 END_OF_FILE = 1 << 40
 MOST_FAULTS = 20
 

@@ -8,9 +8,11 @@ the blank in the word (also from 2.4 on).
 
 import re
 
+from keepalived_py.base.pattern import lazy_pattern
+
 _SIMPLE = {"a": "\a", "b": "\b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|c.|.)", re.DOTALL)
-_PART = re.compile(r"""\\(?:x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|c.|.)|"|'|\s+|[^\\"'\s]+|\\""", re.DOTALL)
+_ESCAPE = lazy_pattern(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|c.|.)", re.DOTALL)
+_PART = lazy_pattern(r"""\\(?:x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|c.|.)|"|'|\s+|[^\\"'\s]+|\\""", re.DOTALL)
 
 
 def _unescape(escape: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from keepalived_py.base.record import replace
 from keepalived_py.config.correct import OWNER_PRIORITY, address_text
+from keepalived_py.config.document import Directive, directive_of
 from keepalived_py.config.draft import Draft
 from keepalived_py.config.places import place_of, say
 from keepalived_py.config.schema import Run
@@ -176,11 +177,12 @@ def _members(run: Run, group: Group) -> list[One]:
         one = run.written.instances.get(name)
         if one is None:
             text = f"Virtual router {name} specified in sync group {group.name} doesn't exist - ignoring"
-            say(run, group, text, "members", code="unknown-name", expected="the name of a vrrp_instance")
+            at = _written_in(group, name)
+            say(run, group, text, code="unknown-name", expected="the name of a vrrp_instance", about=at)
             continue
         if one.__dict__.get("group") is not None:
             text = f"Virtual router {name} cannot exist in more than one sync group; ignoring {group.name}"
-            say(run, group, text, "members", code="duplicate")
+            say(run, group, text, code="duplicate", about=_written_in(group, name))
             continue
         one.group = group
         found.append(one)
@@ -195,6 +197,15 @@ def _members(run: Run, group: Group) -> list[One]:
             owner = asked is InitialState.MASTER and one.base_priority == OWNER_PRIORITY
             state = InitialState.MASTER if owner else InitialState.BACKUP
     return found
+
+
+def _written_in(group: Group, name: str) -> Directive:
+    """The line of a member in the group's list."""
+    for one in group.header.body or ():
+        for entry in directive_of(one).body or ():
+            if name in directive_of(entry).words:
+                return directive_of(entry)
+    return group.at("members")
 
 
 _LISTS = (

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
+from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.base.record import Struct, fresh
 
 BLANKS = " \t\r\f\v\n"
@@ -20,12 +21,12 @@ MAX_ROUNDS = 64
 MAX_DEPTH = 24
 MAX_EXPANSION = 200_000
 
-_DEFINITION = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)=[ \t]*(.*)", re.DOTALL)
-_USE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)([ \t][^{}]*)?\}|\$([A-Za-z_][A-Za-z0-9_]*)(?=[ \t,)]|$)")
-_CONDITION = re.compile(r"@(\^?)([^\s]*)\s*(.*)", re.DOTALL | re.ASCII)
-_SEQ = re.compile(r"~(SEQx?|LST)\s*\(([^)]*)\)\s*(.*)", re.DOTALL | re.ASCII)
-_SETS = re.compile(r"\s*(?:\{([^}]*)\}|([^,{}]*))\s*(?:,|$)")
-_COMMENT = re.compile(r'\\[#!]|"[^"]*(?:"|$)|[#!].*', re.DOTALL)
+_DEFINITION = lazy_pattern(r"\$([A-Za-z_][A-Za-z0-9_]*)=[ \t]*(.*)", re.DOTALL)
+_USE = lazy_pattern(r"\$\{([A-Za-z_][A-Za-z0-9_]*)([ \t][^{}]*)?\}|\$([A-Za-z_][A-Za-z0-9_]*)(?=[ \t,)]|$)")
+_CONDITION = lazy_pattern(r"@(\^?)([^\s]*)\s*(.*)", re.DOTALL | re.ASCII)
+_SEQ = lazy_pattern(r"~(SEQx?|LST)\s*\(([^)]*)\)\s*(.*)", re.DOTALL | re.ASCII)
+_SETS = lazy_pattern(r"\s*(?:\{([^}]*)\}|([^,{}]*))\s*(?:,|$)")
+_COMMENT = lazy_pattern(r'\\[#!]|"[^"]*(?:"|$)|[#!].*', re.DOTALL)
 
 Complain = Callable[[str, str], None]
 

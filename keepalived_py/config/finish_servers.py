@@ -71,14 +71,21 @@ def finish(run: Run) -> None:
         _drop_twins(run, server)
 
 
-def _say(run: Run, server: Server, message: str, code: str, expected: str = "") -> None:
-    run.error(message, code=code, expected=expected, notes=(place_of(server.header),))
+# What a person should look at, where it is not the block itself.
+_ABOUT = {
+    "ha-suspend-with-mark": "ha_suspend",
+    "hysteresis-too-high": "hysteresis",
+    "ops-needs-udp": "one_packet",
+    "protocol-with-mark": "protocol",
+    "quorum-too-high": "quorum",
+}
 
 
-def place_of(header: Directive) -> str:
-    """Where a block begins, in words."""
-    at = header.line_origin
-    return f"{header.keyword} in {at.file}, line {at.line}"
+def _say(
+    run: Run, server: Server, message: str, code: str, expected: str = "", real: RealServerDraft | None = None
+) -> None:
+    about = server.at(_ABOUT.get(code, "")) if real is None else real.header
+    run.error(message, code=code, expected=expected, about=about)
 
 
 def name_of(server: Server) -> str:
@@ -184,8 +191,10 @@ class _Check:
     def name(self) -> str:
         return name_of(self.server)
 
-    def say(self, message: str, code: str, expected: str = "") -> None:
-        _say(self.run, self.server, message, code, expected)
+    def say(
+        self, message: str, code: str, expected: str = "", real: RealServerDraft | None = None
+    ) -> None:
+        _say(self.run, self.server, message, code, expected, real)
 
     def all(self) -> bool:
         """Everything about the virtual server and what belongs to it; whether a server got another port."""
@@ -269,6 +278,7 @@ class _Check:
                 self.say(
                     f"VS {self.name}: real server {self._real_name(real)} is duplicated - removing second rs",
                     "duplicate-real-server",
+                    real=real,
                 )
                 continue
             seen.add(key)
@@ -304,6 +314,7 @@ class _Check:
                 f"Virtual server {self.name}: real server {self._real_name(real)} matches sorry server,"
                 f" but inhibit setting differs, {'sett' if inhibit else 'clear'}ing on sorry server",
                 "sorry-server-inhibit",
+                real=real,
             )
             self.server.sorry_server = replace(sorry, inhibit=inhibit)
 
@@ -367,6 +378,7 @@ class _Check:
                 f"WARNING - fwmark virtual server {self.name}, real server {self._real_name(real)}"
                 " has port specified - clearing",
                 "port-with-mark",
+                real=real,
             )
         elif real.port:
             self.say(
@@ -374,6 +386,7 @@ class _Check:
                 " ports don't match - resetting",
                 "port-mismatch",
                 "the port of the virtual server, or lvs_method NAT",
+                real,
             )
         real.port = self.server.port
 
@@ -386,7 +399,7 @@ class _Check:
                     if real is None
                     else f"real server {self._real_name(real)} has port specified - port will be ignored"
                 )
-                self.say(f"WARNING - fwmark virtual server {self.name}, {message}", "port-with-mark")
+                self.say(f"WARNING - fwmark virtual server {self.name}, {message}", "port-with-mark", "", real)
         for entry in self.ranges:
             for real, port in kept:
                 if port != entry.port:
@@ -407,6 +420,7 @@ class _Check:
             " ports don't match",
             "port-mismatch",
             "the port of the group, or lvs_method NAT",
+            real,
         )
 
     def _without_nat(self) -> Iterator[tuple[RealServerDraft | None, int]]:

@@ -1,6 +1,6 @@
 """Where something stands, for mistakes that are only seen once everything was read.
 
-keepalived names no line for those, so the place goes into a note.
+keepalived names no line for those; people are told all the same.
 """
 
 from typing import Any
@@ -26,7 +26,8 @@ def say(
     code: str = "contradiction",
     error_class: ErrorClass = ErrorClass.GENERAL,
     expected: str = "",
+    about: Directive | None = None,
 ) -> Diagnostic:
-    """Report `text` about the whole of `draft`, with the place of what `field` was written in."""
-    at = draft.at(field) if field else draft.header
-    return run.error(text, code=code, error_class=error_class, expected=expected, notes=(place_of(at),))
+    """Report `text` about the whole of `draft`: about the statement that wrote `field`, or about `about`."""
+    at = about or (draft.at(field) if field else draft.header)
+    return run.error(text, code=code, error_class=error_class, expected=expected, about=at)

@@ -16,6 +16,7 @@ import re
 import stat
 from collections.abc import Iterator
 
+from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.document import Line, Source
 from keepalived_py.config.expand import BLANKS, MAX_LINE_BYTES, Expander, strip_comment
 from keepalived_py.config.include_names import find_names, has_brace
@@ -23,8 +24,8 @@ from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 
 # What only the expander understands.
 _SPECIAL = ("$", "@", "~", "\\", "\0", "include")
-_INCLUDE = re.compile(r"include([rmwba]?)\s+(.*)", re.DOTALL | re.ASCII)
-_CUT = re.compile(r'"[^"]*"?|[^{}"]+|[{}]')
+_INCLUDE = lazy_pattern(r"include([rmwba]?)\s+(.*)", re.DOTALL | re.ASCII)
+_CUT = lazy_pattern(r'"[^"]*"?|[^{}"]+|[{}]')
 _PERHAPS_LONG = MAX_LINE_BYTES // 4  # characters; each has up to four bytes
 
 ALL_CHECKS = frozenset({"read", "match", "wildcard_match", "brace_match"})

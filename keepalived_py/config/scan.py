@@ -14,6 +14,7 @@ meant is worked out afterwards, in `braces`, and only where the count is wrong.
 import re
 from collections.abc import Callable, Sequence
 
+from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.braces import PIECES, blame
 from keepalived_py.config.document import Directive, Line, Source, Statement, directive_of, split_words
 from keepalived_py.diagnostics.origin import Origin
@@ -25,7 +26,7 @@ Piece = list[Statement] | Directive | None
 GATHERED_LEVELS = 3
 
 # What a quote does while comments are removed: a backslash hides the character behind it.
-_QUOTES = re.compile(r'\\.|"', re.DOTALL)
+_QUOTES = lazy_pattern(r'\\.|"', re.DOTALL)
 
 
 # Nobody writes so many; reading on would only cost time.

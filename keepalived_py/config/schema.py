@@ -49,17 +49,33 @@ class Run:
     """What one reading collects, and what it may ask: the machine, and what was written so far.
 
     `compat` is the version of keepalived whose verdicts are wanted; keywords
-    that are newer are understood all the same.  `stopped`: a required argument
-    was missing.  `cause`: the mistake whose consequences are being read.
+    that are newer are understood all the same, unless `strict`.  `stopped`: a
+    required argument was missing.  `cause`: the mistake whose consequences are
+    being read.  `uneven`: the two stacks were of different height once.
+    `newer_block`: a block was understood that `compat` does not know.
+    `process`: which one of keepalived's reads ("" for all in one).
     """
 
-    def __init__(self, host: Host, written: Written | None = None, compat: str = BASELINE) -> None:
+    def __init__(
+        self,
+        host: Host,
+        written: Written | None = None,
+        compat: str = BASELINE,
+        *,
+        strict: bool = False,
+        process: str = "",
+    ) -> None:
         self.host = host
         self.compat = compat
+        self.strict = strict
+        self.process = process
+        self.uneven = False
+        self.newer_block = False
         self.diagnostics: list[Diagnostic] = []
         self.stopped = False
         self.cause: Diagnostic | None = None
         self.known: dict[int, tuple[dict[str, tuple[str, Any]], dict[str, Keyword[Any]]]] = {}
+        self.programs: dict[str, Any] = {}  # by the text of their lines, commands that are well written
         self.judged: dict[Any, Any] = {}  # by command, what was found out about its program
         self._written = written
 
@@ -81,10 +97,12 @@ class Run:
         suggestion: str = "",
         expected: str = "",
         notes: tuple[str, ...] = (),
+        about: Directive | None = None,
     ) -> Diagnostic:
         """Record a mistake that keepalived prints at `-t`.
 
-        `at` None: it names no line.  `word`: the word of the statement that is wrong.
+        `at` None: it names no line; `about` is what a person should look at then.
+        `word`: the word of the statement that is wrong.
         """
         cause = self.cause if error_class in CASCADING else None
         made = Diagnostic(
@@ -97,6 +115,7 @@ class Run:
             suggestion,
             notes,
             cause=cause,
+            about=_origin(about),
         )
         self.diagnostics.append(made)
         return made
@@ -347,7 +366,10 @@ class _Walk:
             self._unknown(context, directive, keyword)
             return
         if keyword.since > self.run.compat:
-            self._newer(keyword, directive)
+            said = self._newer(keyword, directive)
+            if keyword.block is not None and self.run.strict:
+                self._stray(directive, said)
+                return
             if len(directive.words) < 2 and keyword.required:
                 return
         if keyword.deprecation:
@@ -398,13 +420,18 @@ class _Walk:
             run.error(keyword.missing, directive, code="missing-value")
             return
         target = context.target
+        if directive.words[-1] == BLOCK_BRACE:
+            directive = self._quoted_brace(directive)
         if keyword.open is not None:
             target = keyword.open(run, context.target, directive)
+            if target is None and directive.body is None and not run.stopped:
+                self._refused(context, keyword, directive)
             if target is None:
                 return
             if target is LEAVES:
-                self.contexts.pop()  # keepalived does nothing more about it
-                run.cause = run.cause or run.diagnostics[-1]
+                if directive.body is not None:
+                    self.contexts.pop()  # keepalived does nothing more about it
+                    run.cause = run.cause or run.diagnostics[-1]
                 return
         inner = keyword.inner()
         if directive.body is not None and self._all_known(inner, target, directive):
@@ -416,7 +443,7 @@ class _Walk:
         if directive.body is not None:
             self.brackets.append(_Bracket(iter(directive.body), directive))
         elif inner.entry is not None:
-            run.log("Missing '{' at beginning of configuration block", directive)
+            run.log("Missing '{' at beginning of configuration block", directive, code="missing-brace")
         else:
             self._missing_brace()
         self.contexts.append(context)
@@ -487,9 +514,10 @@ class _Walk:
         )
         self._stray(directive, said)
 
-    def _newer(self, keyword: Keyword[Any], directive: Directive) -> None:
+    def _newer(self, keyword: Keyword[Any], directive: Directive) -> Diagnostic:
         """It is understood, but the version whose verdict is wanted does not know it."""
-        self.run.error(
+        self.run.newer_block = self.run.newer_block or keyword.block is not None
+        return self.run.error(
             f"Unknown keyword '{keyword.name}'",
             directive,
             word=0,

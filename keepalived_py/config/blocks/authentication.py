@@ -1,11 +1,11 @@
 """`authentication` (VRRP version 2) and `auth_hmac` (keepalived 2.4) of an instance."""
 
 import os
-import re
 import stat
 from collections.abc import Iterable
 from typing import Any
 
+from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.blocks import values
 from keepalived_py.config.document import Directive
 from keepalived_py.config.draft import Draft
@@ -17,7 +17,7 @@ PASSWORD_BYTES = 8
 KEY_BYTES = range(32, 65)
 KEY_FILE_BYTES = 2 * max(KEY_BYTES) + 12
 SINCE = "2.4.0"
-_TEXT_KEY = re.compile(r"(?!hex:|file:)[!-~]+\Z")
+_TEXT_KEY = lazy_pattern(r"(?!hex:|file:)[!-~]+\Z")
 
 
 # VRRP version 2 --------------------------------------------------------------

@@ -31,6 +31,7 @@ def _kind(
     `values` are what its draft begins with.
     """
     path = f"{PACKAGE}.{module}"
+    closing = f"{path}:closed"
     if (retry, delay_us) != (CheckDraft.usual_retry, CheckDraft.usual_delay_us):
         values.update(usual_retry=retry, usual_delay_us=delay_us)
 
@@ -40,7 +41,7 @@ def _kind(
         return check
 
     def closed(run: Run, check: CheckDraft, at: Directive) -> None:
-        imported(f"{path}:closed")(run, check, at)
+        imported(closing)(run, check, at)
 
     return Keyword(
         name,

@@ -24,7 +24,20 @@ def read_command_line(run: Run, at: Directive) -> tuple[tuple[str, ...], tuple[s
 
 
 def read_program(run: Run, at: Directive, kind: str) -> Command | None:
-    """The command of a line `KEYWORD CMD [USER [GROUP]]`; None (logged) if it cannot be used."""
+    """The command of a line `KEYWORD CMD [USER [GROUP]]`; None (logged) if it cannot be used.
+
+    Large files have the same line many times; one that was fine is not read again.
+    """
+    known: Command | None = run.programs.get(at.raw)
+    if known is None:
+        said = len(run.diagnostics)
+        known = _read_program(run, at, kind)
+        if known is not None and len(run.diagnostics) == said:
+            run.programs[at.raw] = known
+    return known
+
+
+def _read_program(run: Run, at: Directive, kind: str) -> Command | None:
     argv, rest = read_command_line(run, at)
     if not argv:
         run.log("Unable to parse notify script", at)

@@ -5,14 +5,14 @@ numbers, "" is 0, and what stands behind the last decimal that counts is only
 complained about, whatever it is.
 """
 
-import re
 
+from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.blocks.values import bad_number
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Run
 
 LARGEST = 2**64 - 1
-_LEADING = re.compile(r"[ \t\v\f\r\n]*([+-]?)([0-9]*)")
+_LEADING = lazy_pattern(r"[ \t\v\f\r\n]*([+-]?)([0-9]*)")
 
 
 def fixed_point(

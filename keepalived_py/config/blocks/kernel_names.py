@@ -4,8 +4,8 @@
 it stops where the number ends.  Messages are those of keepalived 2.2.7.
 """
 
-import re
 
+from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.document import Directive
 from keepalived_py.config.host import LARGEST_NUMBERS, OCTET, Host
 from keepalived_py.config.schema import Run
@@ -16,9 +16,9 @@ BLANKS = " \t\v\f\r\n"
 LARGEST = 2**64 - 1
 UNSIGNED = 0xFFFFFFFF
 _NUMBERS = {
-    0: re.compile(r"[ \t\v\f\r\n]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)"),
-    10: re.compile(r"[ \t\v\f\r\n]*([+-]?)([0-9]+)"),
-    16: re.compile(r"[ \t\v\f\r\n]*([+-]?)((?:0[xX](?=[0-9a-fA-F]))?[0-9a-fA-F]+)"),
+    0: lazy_pattern(r"[ \t\v\f\r\n]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)"),
+    10: lazy_pattern(r"[ \t\v\f\r\n]*([+-]?)([0-9]+)"),
+    16: lazy_pattern(r"[ \t\v\f\r\n]*([+-]?)((?:0[xX](?=[0-9a-fA-F]))?[0-9a-fA-F]+)"),
 }
 
 

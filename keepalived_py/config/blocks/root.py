@@ -36,11 +36,13 @@ def lazy(
     """
     path = f"{PACKAGE}.{module}"
 
+    opening, closing = f"{path}:{opener}", f"{path}:{closer}"
+
     def opened(run: Run, target: Written, at: Directive) -> Any:
-        return imported(f"{path}:{opener}")(run, target, at)
+        return imported(opening)(run, target, at)
 
     def closed(run: Run, target: Any, at: Directive) -> None:
-        end = imported(f"{path}:{closer}")
+        end = imported(closing)
         if end is not None:
             end(run, target, at)
 

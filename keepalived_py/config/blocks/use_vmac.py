@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keepalived_py.base.names import InterfaceName
+from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.base.record import replace
 from keepalived_py.config.blocks import values
 from keepalived_py.config.document import Directive
@@ -22,8 +23,8 @@ VIRTUAL_MAC = b"\x00\x00\x5e\x00"
 MAC_BYTES = 6
 NEWER = ("name", "netlink_notify_msg", "group")
 MODES = {mode.value: mode for mode in IpvlanMode}
-_MAC_LETTERS = re.compile(r"[0-9A-Fa-f:]+\Z")
-_OCTET = re.compile(r"[0-9A-Fa-f]{1,2}")
+_MAC_LETTERS = lazy_pattern(r"[0-9A-Fa-f:]+\Z")
+_OCTET = lazy_pattern(r"[0-9A-Fa-f]{1,2}")
 
 
 def own_interface(target: Draft[Instance]) -> InterfaceName | None:

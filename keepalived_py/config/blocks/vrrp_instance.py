@@ -20,6 +20,7 @@ from keepalived_py.config.blocks import (
 )
 from keepalived_py.config.blocks import instance_values as read
 from keepalived_py.config.blocks.closing import closing
+from keepalived_py.config.blocks.weights import WHOLE_RECORD
 from keepalived_py.config.document import Directive
 from keepalived_py.config.draft import Draft
 from keepalived_py.config.schema import Block, Keyword, Run, block
@@ -124,6 +125,12 @@ def _once(found: object) -> Iterable[str]:
     return ("",) if found else ()
 
 
+def _show_native(one: Instance) -> Iterable[str]:
+    """Only where nothing else tells the family."""
+    told = one.addresses or one.excluded_addresses or one.unicast_peers or one.source
+    return ("",) if one.family == 6 and not (told or one.multicast_destination) else ()
+
+
 def _never(found: object) -> Iterable[str]:
     """A keyword that a dump need not write."""
     return ()
@@ -211,9 +218,9 @@ _IDENTITY: tuple[Keyword[Any], ...] = (
         read.native_ipv6,
         default="off",
         help="an IPv6 instance, even before an address says so",
-        attribute="family",
-        show=_never,
-        schema={"enum": [4, 6]},
+        attribute=WHOLE_RECORD,
+        show=_show_native,
+        schema={"type": "boolean"},
     ),
 )
 
