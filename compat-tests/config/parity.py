@@ -30,7 +30,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from keepalived_py.config.host import RealHost
-from keepalived_py.config.load import load
+from keepalived_py.config.load import load, load_as_parent
 from keepalived_py.diagnostics.render import render
 
 MARK = "PARITY_INSIDE"
@@ -208,7 +208,10 @@ def theirs(name: str) -> Verdict:
 
 def ours(name: str) -> Verdict:
     """Our verdict on a file of the current folder."""
-    loaded = load(name, config_id=os.uname().nodename.partition(".")[0], host=RealHost())
+    node = os.uname().nodename.partition(".")[0]
+    loaded = load(name, config_id=node, host=RealHost())
+    if loaded.net_namespace is not None and not os.path.exists(f"/run/netns/{loaded.net_namespace}"):
+        loaded = load_as_parent(name, config_id=node, host=RealHost())
     return verdict(loaded.test_exit_code, render(loaded.diagnostics, "keepalived"), name)
 
 

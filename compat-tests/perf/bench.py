@@ -31,7 +31,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "netns"), str(Path(__file__).resolve().parent)]
 
 from configs import Instance, whole  # noqa: E402  the path above must be set first
-from files import instances, of_lines  # noqa: E402
+from files import instances, interfaces, of_lines  # noqa: E402
 from lab import SECOND_NS, Lab, laboratory, master_down_s  # noqa: E402
 from measure import pss_mib, run_time_s, spread  # noqa: E402
 from program import check_file  # noqa: E402
@@ -151,10 +151,13 @@ def check(kinds: list[str], options: argparse.Namespace) -> Measured:
     with _laboratories(["files"]) as labs:
         lab = labs["files"]
         path = lab.directory / "k.conf"
+        for name in interfaces(max(LINES)):
+            if name != "eth0":
+                lab.space.ip(1, "link", "add", name, "type", "bridge")
         for lines in LINES:
             path.write_text(of_lines(lines))
             taken: dict[str, list[float]] = {kind: [] for kind in kinds}
-            for _ in range(options.checks if lines < 100_000 else 3):
+            for _ in range(options.checks if lines < 100_000 else 5):
                 for kind in kinds:
                     taken[kind].append(_timed_check_ms(kind, path, lab.space.node(1)))
             for kind in kinds:

@@ -50,8 +50,9 @@ def check(options: Options) -> int:
 def _read_in_namespace(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]] | None":
     """The configuration, read in its network namespace, and what is to be said about it.
 
-    None if there is no such namespace: keepalived says nothing more and exits
-    with 0.  Also if the description of a machine cannot be read.
+    Where the file's namespace is missing, keepalived says what its parent process has
+    found and exits with 0.  None if `-s` names one that is missing (also 0), and if the
+    description of a machine cannot be read.
     """
     try:
         if options.facts is not None or options.no_host:
@@ -61,12 +62,25 @@ def _read_in_namespace(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]]
         read = _read(options, host_for())
         named = read[0].net_namespace
         if options.namespace is None and named is not None:
-            namespaces.enter(named)
+            try:
+                namespaces.enter(named)
+            except namespaces.NamespaceMissing as missing:
+                print(missing, file=sys.stderr)
+                return _read_as_parent(options, host_for())
             read = _read(options, host_for())
     except namespaces.NamespaceMissing as missing:
         print(missing, file=sys.stderr)
         return None
     return read
+
+
+def _read_as_parent(options: Options, host: "Host") -> "tuple[Loaded, Sequence[Diagnostic]]":
+    from keepalived_py.config.load import load_as_parent
+
+    loaded = load_as_parent(
+        options.file, config_id=_config_id(options, host), host=host, **_version(options)
+    )
+    return loaded, loaded.diagnostics
 
 
 def _read_elsewhere(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]] | None":

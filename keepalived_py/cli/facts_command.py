@@ -18,8 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from keepalived_py.config.facts import FORMAT
-from keepalived_py.config.host import NAME_TABLES, FileStatus
-from keepalived_py.daemon.namespace_host import NamespaceHost
+from keepalived_py.config.host import NAME_TABLES, FileStatus, RealHost
 
 EXIT_UNUSABLE = 1
 DEFAULT_FOLDER = "/etc/keepalived"
@@ -59,7 +58,7 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-class RecordingHost(NamespaceHost):
+class RecordingHost(RealHost):
     """The real machine, which remembers the files it was asked about and knows all its name tables."""
 
     def __init__(self) -> None:
@@ -171,7 +170,7 @@ async def _interfaces() -> dict[str, Any]:
         found = await opened.interfaces()
     finally:
         await opened.close()
-    host = NamespaceHost()
+    host = RealHost()
     return {
         str(name): {
             "up": one.up,

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from keepalived_py.daemon import namespaces
-
 if TYPE_CHECKING:
     from keepalived_py.config.host import Host
 
@@ -18,10 +16,6 @@ def host_for(facts: str | None = None, no_host: bool = False) -> "Host":
         from keepalived_py.config.facts import NoHost
 
         return NoHost()
-    if namespaces.inside():
-        from keepalived_py.daemon.namespace_host import NamespaceHost
-
-        return NamespaceHost()
     from keepalived_py.config.host import RealHost
 
     return RealHost()
@@ -30,9 +24,9 @@ def host_for(facts: str | None = None, no_host: bool = False) -> "Host":
 def with_addresses() -> "Host":
     """This machine, which also tells the addresses of its interfaces; they are read when first asked for."""
     from keepalived_py.config.facts import LocalAddress, local_address
-    from keepalived_py.daemon.namespace_host import NamespaceHost
+    from keepalived_py.config.host import RealHost
 
-    class LocalHost(NamespaceHost):
+    class LocalHost(RealHost):
         _found: dict[str, Any] | None = None
 
         def local_addresses(self, interface: str) -> tuple[LocalAddress, ...] | None:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from keepalived_py.base.record import Record
 from keepalived_py.config.host import Host
 from keepalived_py.config.lint.advice import Subject
+from keepalived_py.config.lint.expected import explained
 from keepalived_py.config.lint.places import Places, Switches
 from keepalived_py.config.lint.rules import linted, without_ignored
 from keepalived_py.config.load import EXIT_SECURITY, Loaded, interpret, is_yaml, load
@@ -53,7 +54,7 @@ def checked(
         return Checked(loaded, loaded.diagnostics, unreadable=document.fatal)
     loaded = interpret(document.directives, document.diagnostics, host, compat)
     subject = Subject(name or path, loaded.configuration, Places(document.directives), host)
-    found = by_place(linted(subject, loaded.diagnostics, ignored))
+    found = by_place(explained(linted(subject, loaded.diagnostics, ignored), subject.places))
     return Checked(loaded, found, None if loaded.start_exit_code is not None else subject)
 
 
@@ -70,11 +71,11 @@ def skipped(host: Host, ignored: Collection[str] = ()) -> tuple[Diagnostic, ...]
 def by_place(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Files in the order in which they come up, each by line; what has no place stays at the end."""
     listed = list(found)
-    files = {one.origin.file: None for one in listed if one.origin is not None}
+    files = {one.place.file: None for one in listed if one.place is not None}
     rank = {file: place for place, file in enumerate(files)}
 
     def key(one: Diagnostic) -> tuple[int, int]:
-        return (rank[one.origin.file], one.origin.line) if one.origin is not None else (len(rank), 0)
+        return (rank[one.place.file], one.place.line) if one.place is not None else (len(rank), 0)
 
     return tuple(sorted(listed, key=key))
 

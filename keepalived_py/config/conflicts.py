@@ -163,7 +163,7 @@ def join_groups(run: Run) -> None:
         group.members = [one.name for one in members]
         if not members:
             text = f"Sync group {name}, no matching virtual router found in group declaration - removing"
-            say(run, group, text, "members", code="empty-group")
+            say(run, group, text, code="empty-group")
             del written.groups[name]
         elif len(members) == 1:
             text = f"Sync group {name} has only 1 virtual router(s) - this probably isn't what you want"

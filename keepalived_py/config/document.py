@@ -64,7 +64,8 @@ class Source:
                 found = text.find(statement)
             if found >= 0:
                 start, end = found, found + len(statement)
-        return Origin(self.name, line, start + 1, max(end, start) + 1, text, self._parent())
+        unended = line == len(self._lines or ()) and bool(text)
+        return Origin(self.name, line, start + 1, max(end, start) + 1, text, self._parent(), unended)
 
     def _parent(self) -> Origin | None:
         if self.included_from is None:
@@ -154,7 +155,16 @@ class Directive:
             whole.column + end,
             whole.text,
             whole.included_from,
+            whole.unended,
         )
+
+    def without_last_word(self) -> "Directive":
+        """The same statement, and block, one word shorter."""
+        made = Directive(
+            self.words[:-1], self.raw, self._place, self.body, self.unclosed, self._line, self._offset
+        )
+        made._open_line, made._close_line = self._open_line, self._close_line
+        return made
 
     def opened_at(self, source: Source, line: int) -> None:
         """Remember where the `{` of the block stands, if not in the line of the statement."""

@@ -101,7 +101,9 @@ def _blocks(keyword: Keyword[Any], around: Any, indent: str, secrets: bool) -> I
     for record in records(inner, value):
         header = inner.show_header(record) if inner.show_header is not None else ""
         lines = map(show, record.entries) if show is not None else _inside(inner, record, around, "", secrets)
-        yield from _braces(keyword.name, header, lines, indent)
+        listed = list(lines)
+        if listed or record is not around:  # else it is a part of the record that has nothing to say
+            yield from _braces(keyword.name, header, listed, indent)
 
 
 def records(block: Block[Any], value: Any) -> list[Any]:

@@ -14,7 +14,6 @@ from keepalived_py.base.names import Address
 from keepalived_py.base.record import replace
 from keepalived_py.config import script_security
 from keepalived_py.config.blocks.server_address import shown
-from keepalived_py.config.document import Directive
 from keepalived_py.config.draft import Draft
 from keepalived_py.config.schema import Run
 from keepalived_py.config.server_drafts import RealServerDraft, VirtualServerDraft
@@ -191,9 +190,7 @@ class _Check:
     def name(self) -> str:
         return name_of(self.server)
 
-    def say(
-        self, message: str, code: str, expected: str = "", real: RealServerDraft | None = None
-    ) -> None:
+    def say(self, message: str, code: str, expected: str = "", real: RealServerDraft | None = None) -> None:
         _say(self.run, self.server, message, code, expected, real)
 
     def all(self) -> bool:
@@ -399,7 +396,8 @@ class _Check:
                     if real is None
                     else f"real server {self._real_name(real)} has port specified - port will be ignored"
                 )
-                self.say(f"WARNING - fwmark virtual server {self.name}, {message}", "port-with-mark", "", real)
+                text = f"WARNING - fwmark virtual server {self.name}, {message}"
+                self.say(text, "port-with-mark", real=real)
         for entry in self.ranges:
             for real, port in kept:
                 if port != entry.port:

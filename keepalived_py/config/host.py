@@ -4,9 +4,12 @@ keepalived looks up interfaces, users and script files while it parses.  All of
 that goes through `Host`, so that a test can describe a machine in one line.
 """
 
+import _socket  # the whole of `socket` costs much more than what is needed of it here
 import grp
 import os
 import pwd
+from fcntl import ioctl
+from sys import byteorder
 from typing import Protocol
 
 from keepalived_py.base.record import Record
@@ -107,17 +110,23 @@ LARGEST_NUMBERS = {"rt_tables": 0xFFFFFFFF, "group": 0x7FFFFFFF}
 OCTET = 255
 IPROUTE2_FOLDERS = ("/etc/iproute2", "/usr/share/iproute2")
 IFF_LOOPBACK = 0x8
+_SIOCGIFFLAGS = 0x8913
+_SIOCGIFMTU = 0x8921
+_NAME_BYTES = 16
+_REQUEST_BYTES = 40
 
 
 class RealHost:
     """`Host` answered by the running system.
 
     Made anew for each reading: what it has learned of an interface or a file
-    stays as it was, since thousands of statements may ask the same.
+    stays as it was, since thousands of statements may ask the same.  Interfaces
+    are those of the network namespace that this process is in now; /sys would
+    show those of the namespace it was mounted in.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[tuple[str, int], int] = {}
         self._names: dict[str, dict[str, int]] = {}
         self._interfaces: dict[str, bool] = {}
         self._statuses: dict[str, FileStatus | None] = {}
@@ -125,21 +134,21 @@ class RealHost:
 
     def interface_exists(self, name: str) -> bool:
         if name not in self._interfaces:
-            found = bool(name) and "/" not in name and os.path.isdir(f"/sys/class/net/{name}")
-            self._interfaces[name] = found
+            self._interfaces[name] = _exists(name)
         return self._interfaces[name]
 
     def interface_is_loopback(self, name: str) -> bool:
-        return bool(self._number(f"{name}/flags") & IFF_LOOPBACK)
+        return bool(self._number(name, _SIOCGIFFLAGS) & IFF_LOOPBACK)
 
     def interface_mtu(self, name: str) -> int:
-        return self._number(f"{name}/mtu")
+        return self._number(name, _SIOCGIFMTU)
 
-    def _number(self, attribute: str) -> int:
-        """An interface's attribute in sysfs."""
-        if attribute not in self._numbers:
-            self._numbers[attribute] = _number(f"/sys/class/net/{attribute}")
-        return self._numbers[attribute]
+    def _number(self, name: str, request: int) -> int:
+        """The kernel's answer to an interface request."""
+        key = (name, request)
+        if key not in self._numbers:
+            self._numbers[key] = _ask(name, request)
+        return self._numbers[key]
 
     def user(self, name: str) -> User | None:
         try:
@@ -253,9 +262,25 @@ def _c_number(word: str) -> int | None:
     return number if number >= 0 else None
 
 
-def _number(path: str) -> int:
+def _exists(name: str) -> bool:
     try:
-        with open(path, encoding="ascii") as file:
-            return int(file.read(), 0)
+        _socket.if_nametoindex(name)
     except (OSError, ValueError):
+        return False
+    return True
+
+
+def _ask(name: str, request: int) -> int:
+    """What struct ifreq of netdevice(7) says behind the name; 0 if there is no such interface."""
+    raw = name.encode("utf-8", "surrogateescape")
+    if len(raw) >= _NAME_BYTES:
         return 0
+    any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        answer = ioctl(any_socket.fileno(), request, raw.ljust(_REQUEST_BYTES, b"\0"))
+    except OSError:
+        return 0
+    finally:
+        any_socket.close()
+    size = 2 if request == _SIOCGIFFLAGS else 4
+    return int.from_bytes(answer[_NAME_BYTES : _NAME_BYTES + size], byteorder)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from keepalived_py.config import passes
 from keepalived_py.config.blocks import root
-from keepalived_py.config.document import Directive, Statement
+from keepalived_py.config.document import Directive, Document, Statement
 from keepalived_py.config.host import Host
 from keepalived_py.config.resolve import finish
 from keepalived_py.config.schema import BASELINE, Run, walk
@@ -20,6 +20,7 @@ from keepalived_py.config.written import Written
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 from keepalived_py.model.config import Configuration
 
+ROOTS = passes.Roots(root.FIRST, root.root)
 EXIT_OK = 0
 EXIT_CONFIG = 2
 EXIT_FATAL_CLASS = 4
@@ -76,8 +77,27 @@ def load(
             code = EXIT_FATAL_CLASS if document.include_failed else EXIT_OK
             return Loaded(Configuration(), document.diagnostics, code, EXIT_SECURITY)
         if document.include_failed:
-            return Loaded(Configuration(), document.diagnostics, EXIT_SECURITY, EXIT_SECURITY)
+            return _of_parent(document, EXIT_SECURITY, host, compat)
         return interpret(document.directives, document.diagnostics, host, compat)
+
+
+def load_as_parent(path: str, *, config_id: str, host: Host, compat: str = BASELINE) -> Loaded:
+    """What keepalived says about `path` when the network namespace that it names is not there.
+
+    Only the parent process has read the file by then; `-t` ends with 0 all the same.
+    """
+    from keepalived_py.config.syntax import read_document  # lark: paid only when something is read
+
+    return _of_parent(read_document(path, config_id), EXIT_OK, host, compat)
+
+
+def _of_parent(document: Document, code: int, host: Host, compat: str) -> Loaded:
+    """Nothing but the parent's reading; `code` is the exit code unless a required argument is missing."""
+    run = passes.read_as_parent(
+        Run(host, Written(), compat), ROOTS, document.directives, document.diagnostics
+    )
+    found = _in_order(document.diagnostics, run.diagnostics)
+    return Loaded(Configuration(), found, EXIT_CONFIG if run.stopped else code, EXIT_SECURITY)
 
 
 def is_yaml(path: str) -> bool:
@@ -113,7 +133,7 @@ def interpret(
     run = _read(directives, before, host, compat)
     if run.stopped:
         found = _in_order(before, run.diagnostics)
-        return Loaded(Configuration(), found, EXIT_CONFIG, EXIT_CONFIG)
+        return Loaded(Configuration(), found, EXIT_CONFIG, EXIT_CONFIG, _namespace(run))
     refused = finish(run)
     found = _in_order(before, run.diagnostics)
     code = exit_code_of_test(found)
@@ -142,7 +162,7 @@ def _read(directives: Sequence[Statement], lexical: tuple[Diagnostic, ...], host
     written = run.written
     first = [one for one in directives if isinstance(one, Directive) and one.keyword == "global_defs"]
     walk(Run(host, written, compat), root.globals_root(), written, first)
-    return passes.read(run, root.root, directives, lexical)
+    return passes.read(run, ROOTS, directives, lexical)
 
 
 def _in_order(lexical: Sequence[Diagnostic], found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -9,8 +9,9 @@ read again pass by pass, as they do; each message is kept once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from keepalived_py.base.record import replace
+from keepalived_py.base.record import Record, replace
 from keepalived_py.config.document import Directive, Statement
 from keepalived_py.config.schema import Block, Keyword, Run, walk
 from keepalived_py.config.written import Written
@@ -32,10 +33,17 @@ VRRP = _BOTH | {
     "vrrp_track_process",
 }
 BFD = frozenset({"bfd_instance"})
+READ_BY = {"checker": CHECKER, "vrrp": VRRP, "bfd": BFD}
 OF_CHECKER = ("ssl", "server_groups", "virtual_servers", "checker_scripts_run", "checker_scripts_insecure")
 DISAGREE = frozenset({ErrorClass.UNEXPECTED_BRACE, ErrorClass.MISSING_BRACE})
 
-Root = Callable[[Written], Block[Written]]
+
+class Roots(Record):
+    """The top level: for the first reading of the globals, and for a reading of everything."""
+
+    first: Block[Written]
+    again: Callable[[Written], Block[Written]]
+
 
 
 def _skip(run: Run, target: object, at: Directive) -> None:
@@ -58,24 +66,89 @@ def restricted(root: Block[Written], active: Callable[[str], bool]) -> Block[Wri
     return replace(root, keywords=keywords)
 
 
-def read(run: Run, root: Root, directives: Sequence[Statement], lexical: Iterable[Diagnostic]) -> Run:
+def read(run: Run, roots: Roots, directives: Sequence[Statement], lexical: Iterable[Diagnostic]) -> Run:
     """Read everything into `run.written`; the run that was made instead where passes were needed."""
-    walk(run, root(run.written), run.written, directives)
-    if not run.stopped and not any(one.error_class in DISAGREE for one in (*lexical, *run.diagnostics)):
-        return run
-    return _read_by_process(run, root, directives)
+    walk(run, roots.again(run.written), run.written, directives)
+    before = tuple(lexical)
+    if run.newer_block and not run.stopped:
+        return _as_refused(run, roots, directives, before)
+    if run.stopped or run.uneven or any(_matters(one) for one in (*before, *run.diagnostics)):
+        return _read_by_process(run, roots, directives, before)
+    return run
 
 
-def _read_by_process(run: Run, root: Root, directives: Sequence[Statement]) -> Run:
+def read_as_parent(
+    run: Run, roots: Roots, directives: Sequence[Statement], lexical: Iterable[Diagnostic]
+) -> Run:
+    """What the parent process alone finds: keepalived gets no further."""
+    one = Run(run.host, Written(globals=_globals(run, roots, directives)), run.compat, process="parent")
+    walk(one, restricted(roots.again(one.written), _reader(one.process)), one.written, directives)
+    said = one.diagnostics
+    one.diagnostics = []
+    _merge(one, (_early(each) for each in (*(each for each in lexical if _unended(each)), *said)))
+    return one
+
+
+def _matters(one: Diagnostic) -> bool:
+    return one.error_class in DISAGREE or _unended(one)
+
+
+def _unended(one: Diagnostic) -> bool:
+    """Whether it stands in a last line without end: the parent process names another line than the others."""
+    return one.origin is not None and one.origin.unended and not (one.own or one.early)
+
+
+def _early(one: Diagnostic) -> Diagnostic:
+    return replace(one, early=True) if _unended(one) else one
+
+
+def _as_refused(
+    run: Run, roots: Roots, directives: Sequence[Statement], lexical: Sequence[Diagnostic]
+) -> Run:
+    """A version that does not know a block reads its content as that of the block around it.
+
+    What comes of that is said, as a consequence of the block's keyword; the model has the block.
+    """
+    verdict = Run(run.host, Written(globals=run.written.globals), run.compat, strict=True)
+    verdict = _read_by_process(verdict, roots, directives, lexical)
+    known = {_key(one) for one in run.diagnostics}
+    cause: Diagnostic | None = None
+    said: list[Diagnostic] = []
+    for one in verdict.diagnostics:
+        if one.code == "newer-keyword":
+            cause = one
+        follows = _key(one) not in known and one.cause is None and cause is not None
+        said.append(replace(one, cause=cause) if follows else one)
+    run.diagnostics = said
+    run.stopped = verdict.stopped
+    return run
+
+
+def _globals(run: Run, roots: Roots, directives: Sequence[Statement]) -> Any:
+    """The globals as the parent process finds them, wherever the braces are."""
+    first = Run(run.host, Written(), run.compat, strict=run.strict, process="parent")
+    walk(first, restricted(roots.first, _reader(first.process)), first.written, directives)
+    return first.written.globals
+
+
+def _read_by_process(
+    run: Run, roots: Roots, directives: Sequence[Statement], lexical: Sequence[Diagnostic]
+) -> Run:
     """All passes in keepalived's order; the first that must stop is the last."""
-    whole = Run(run.host, Written(globals=run.written.globals), run.compat)
-    for process in (None, CHECKER, VRRP, BFD):
-        one = Run(run.host, Written(globals=run.written.globals), run.compat)
-        walk(one, restricted(root(one.written), _reader(process)), one.written, directives)
-        _merge(whole, one.diagnostics)
-        if process is CHECKER:
+    found = _globals(run, roots, directives)
+    whole = Run(run.host, Written(globals=found), run.compat)
+    whole.diagnostics = [replace(one, early=True) for one in lexical if _unended(one)]
+    parent = roots.again(whole.written)
+    checker = whole.written
+    for process in ("parent", "checker", "vrrp", "bfd"):
+        one = Run(run.host, Written(globals=found), run.compat, strict=run.strict, process=process)
+        if process == "parent":
+            one._written = whole.written
+        walk(one, restricted(parent, _reader(process)), one.written, directives)
+        _merge(whole, map(_early, one.diagnostics) if process == "parent" else one.diagnostics)
+        if process == "checker":
             checker = one.written
-        elif process is VRRP:
+        elif process == "vrrp":
             _take_over(whole, one.written, checker)
         whole.stopped = one.stopped
         if whole.stopped:
@@ -83,11 +156,11 @@ def _read_by_process(run: Run, root: Root, directives: Sequence[Statement]) -> R
     return whole
 
 
-def _reader(process: frozenset[str] | None) -> Callable[[str], bool]:
-    """Which words a process reads; None is the parent, which reads what is nobody else's."""
-    if process is None:
+def _reader(process: str) -> Callable[[str], bool]:
+    """Which words a process reads; the parent reads what is nobody else's."""
+    if process == "parent":
         return lambda name: name not in CHECKER and name not in VRRP
-    return process.__contains__
+    return READ_BY[process].__contains__
 
 
 def _take_over(run: Run, vrrp: Written, checker: Written) -> None:
@@ -104,4 +177,4 @@ def _merge(run: Run, found: Iterable[Diagnostic]) -> None:
 
 def _key(one: Diagnostic) -> tuple[str, str, int]:
     origin = one.origin
-    return one.message, origin.file if origin else "", origin.line if origin else 0
+    return one.message, origin.file if origin else "", origin.line - one.early if origin else 0

@@ -89,8 +89,6 @@ class Reader:
             self._fail(f'Some config files missing: "{pattern}".', "brace_match" in checks)
         place = self._place
         for name in names:
-            if self.include_failed:
-                return
             yield from self._file(name, folder, "read" in checks)
             self._place = place
 
@@ -206,8 +204,6 @@ class Reader:
                 before = self._checks
                 yield from self._files(match.group(2), folder, checks)
                 self._checks = before
-                if self.include_failed:
-                    return
 
     def _follow(self, text: str) -> None:
         """Keep track of the block we are in: `include_check` counts inside `global_defs` only."""

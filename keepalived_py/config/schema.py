@@ -28,7 +28,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
-from keepalived_py.base.record import Record
+from keepalived_py.base.record import Record, replace
 from keepalived_py.config.document import Directive, Statement, directive_of
 from keepalived_py.config.host import Host
 from keepalived_py.config.written import Written
@@ -289,6 +289,23 @@ def _blocks_of(block: Block[Any]) -> dict[str, Keyword[Any]]:
     }
 
 
+def _mute(inner: Block[Any]) -> Block[Any]:
+    """`inner` for a block that nobody takes: its keywords are known, and do nothing."""
+    return replace(
+        inner,
+        keywords={
+            name: Keyword(name, block=_mute(keyword.inner()) if keyword.block else None)
+            for name, keyword in inner.keywords.items()
+            if not (keyword.removed or keyword.since > BASELINE)
+        },
+        entry=_ignore if inner.entry else None,
+    )
+
+
+def _ignore(run: Run, target: Any, at: Directive) -> None:
+    """Read nothing out of an entry."""
+
+
 class _Bracket:
     """An open `{`: the statements still to come inside it."""
 
@@ -306,6 +323,7 @@ class _Walk:
         self.run = run
         self.contexts = [_Context(run, root, target)]
         self.brackets: list[_Bracket] = []
+        self.last: dict[str, Any] = {}  # by keyword, what its last block was read into
 
     def walk(self, directives: Sequence[Statement]) -> None:
         """Read everything; stops early after a missing required argument."""
@@ -420,19 +438,21 @@ class _Walk:
             run.error(keyword.missing, directive, code="missing-value")
             return
         target = context.target
-        if directive.words[-1] == BLOCK_BRACE:
-            directive = self._quoted_brace(directive)
+        quoted = directive.words[-1] == BLOCK_BRACE  # a "{" in quotes; keepalived takes it for the brace
+        if quoted:
+            directive = directive.without_last_word()
         if keyword.open is not None:
             target = keyword.open(run, context.target, directive)
-            if target is None and directive.body is None and not run.stopped:
-                self._refused(context, keyword, directive)
             if target is None:
+                if directive.body is None and not (run.stopped or quoted):
+                    self._refused(keyword, directive)
                 return
             if target is LEAVES:
                 if directive.body is not None:
                     self.contexts.pop()  # keepalived does nothing more about it
                     run.cause = run.cause or run.diagnostics[-1]
                 return
+        self.last[keyword.name] = target
         inner = keyword.inner()
         if directive.body is not None and self._all_known(inner, target, directive):
             if keyword.close is not None:
@@ -442,11 +462,29 @@ class _Walk:
         context = _Context(run, inner, target, directive, keyword.close)
         if directive.body is not None:
             self.brackets.append(_Bracket(iter(directive.body), directive))
-        elif inner.entry is not None:
-            run.log("Missing '{' at beginning of configuration block", directive, code="missing-brace")
         else:
-            self._missing_brace()
+            run.uneven = True
+            if not quoted:
+                self._without_brace(inner, directive)
         self.contexts.append(context)
+
+    def _without_brace(self, inner: Block[Any], directive: Directive) -> None:
+        if inner.entry is None:
+            self._missing_brace()
+            return
+        self.run.log("Missing '{' at beginning of configuration block", directive, code="missing-brace")
+
+    def _refused(self, keyword: Keyword[Any], directive: Directive) -> None:
+        """A block without `{` that is refused: its lines are read all the same, into the last of its kind."""
+        inner = keyword.inner()
+        if inner.entry is not None or not inner.keywords:
+            return
+        self._missing_brace()
+        target = self.last.get(keyword.name)
+        if target is None:
+            self.contexts.append(_Context(self.run, _mute(inner), None))
+        else:
+            self.contexts.append(_Context(self.run, inner, target, directive, keyword.close))
 
     def _all_known(self, inner: Block[Any], target: Any, directive: Directive) -> bool:
         """Whether every line of a block is remembered; then it has been stored, without stack or context.

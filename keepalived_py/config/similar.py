@@ -45,7 +45,7 @@ def _plain(name: str) -> str:
 
 def _tolerance(name: str) -> int:
     """How many slips are believed: a short word with many of them is another word."""
-    return 1 if len(name) < 5 else 2 if len(name) < 10 else 3
+    return 0 if len(name) < 3 else 1 if len(name) < 5 else 2 if len(name) < 10 else 3
 
 
 def _common_ends(one: str, other: str) -> int:

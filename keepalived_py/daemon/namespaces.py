@@ -25,14 +25,6 @@ _MS_REC = 0x4000
 _MS_SLAVE = 0x8_0000
 
 
-_entered: list[str] = []
-
-
-def inside() -> bool:
-    """Whether this process has entered a namespace of its own accord."""
-    return bool(_entered)
-
-
 class NamespaceMissing(KeepalivedError):
     """The network namespace `name` does not exist or may not be entered."""
 
@@ -68,7 +60,6 @@ def enter(name: str) -> None:
         raise NamespaceMissing(name, f"setns() failed with {fault.strerror} for {path}") from fault
     finally:
         os.close(descriptor)
-    _entered.append(name)
 
 
 def private_pid_directory(name: str) -> str:

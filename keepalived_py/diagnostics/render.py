@@ -15,7 +15,8 @@ from typing import Literal
 
 from keepalived_py.base.record import replace
 from keepalived_py.diagnostics.advice import advised
-from keepalived_py.diagnostics.fold import Folded, folded, line_list
+from keepalived_py.diagnostics.carets import narrowed, tells_nothing
+from keepalived_py.diagnostics.fold import CASCADING, Folded, folded, line_list
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, Severity
 
@@ -26,6 +27,7 @@ _GLUED = re.compile(r'((?<![\w-])auth_pass)("[^"]*"?)')
 _FIXED = "auth_pass to 8 characters"  # keepalived's own words, no password in them
 _COLOUR = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.HINT: "\x1b[1;36m"}
 _BOLD, _CARET, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
+_MOST_TOLD = 3
 _WIDTH = 160  # of a source line; more would not help anybody
 
 
@@ -71,18 +73,27 @@ def render(diagnostics: Iterable[Diagnostic], style: Style, colour: bool = False
 
 
 def _helped(one: Folded) -> Folded:
-    """With advice; what else is said of the same line becomes a note."""
-    said, origin = advised(one.diagnostic), one.diagnostic.origin
+    """With advice and at the right word; what else is said of the same line becomes a note."""
+    one = _clearest_first(one)
+    said = advised(narrowed(one.diagnostic))
     rest: list[Diagnostic] = []
     for follows in one.consequences:
-        if follows.cause is None and _line(follows.origin) == _line(origin):
+        if follows.cause is None and _line(follows.place) == _line(said.place):
             more = advised(follows)
-            new = (follows.message.strip(), *more.notes)
+            new = (() if tells_nothing(follows.message) else (follows.message.strip(),)) + more.notes
             notes = said.notes + tuple(note for note in new if note not in said.notes)
             said = replace(said, notes=notes, fix=said.fix or more.fix)
         else:
             rest.append(follows)
     return Folded(said, tuple(rest))
+
+
+def _clearest_first(one: Folded) -> Folded:
+    """keepalived tries a word as an address before it says that it does not know the word."""
+    for place, follows in enumerate(one.consequences):
+        if follows.code == "unknown-option" and one.diagnostic.code == "invalid-address":
+            return Folded(follows, (*one.consequences[:place], *one.consequences[place + 1 :]))
+    return one
 
 
 def _line(origin: Origin | None) -> tuple[str, int] | None:
@@ -106,12 +117,13 @@ def _visible(text: str) -> str:
 def _keepalived(diagnostic: Diagnostic) -> str:
     message = _shown(diagnostic.message)
     origin = diagnostic.origin
-    return message if origin is None else f"({_printable(origin.file)}: Line {origin.line}) {message}"
+    line = 0 if origin is None else origin.line - diagnostic.early
+    return f"({_printable(origin.file)}: Line {line}) {message}" if origin is not None and line else message
 
 
 def _full(one: Folded, colour: bool) -> Iterator[str]:
     said = one.diagnostic
-    origin = said.origin
+    origin = said.place
     place = f"{_printable(origin.file)}:{origin.line}:{origin.column}: " if origin else ""
     label = f"{said.severity.value}[{said.code}]"
     if colour:
@@ -134,15 +146,21 @@ def _full(one: Folded, colour: bool) -> Iterator[str]:
 
 
 def _follows(origin: Origin | None, consequences: Sequence[Diagnostic]) -> str:
-    """`lines 4, 5, 7-9`, with the file where it is another one; the messages that name no line."""
-    files = dict.fromkeys(one.origin.file for one in consequences if one.origin is not None)
-    parts = []
+    """`lines 4, 5, 7-9`, with the file where it is another one; the messages that name no line.
+
+    A few messages that are no mere "unknown keyword" are given in full.
+    """
+    told = [one for one in consequences if one.error_class not in CASCADING and one.place is not None]
+    if len(told) > _MOST_TOLD or len(told) < len(consequences):
+        told = []
+    files = dict.fromkeys(one.place.file for one in consequences if one.place is not None and one not in told)
+    parts = [f"line {one.place.line}, {_shown(one.message)}" for one in told if one.place is not None]
     for file in files:
         lines = line_list(file, consequences)
         word = "lines" if "," in lines or "-" in lines else "line"
         where = "" if origin is not None and file == origin.file else f"{_printable(file)} "
         parts.append(f"{where}{word} {lines}")
-    parts += dict.fromkeys(_shown(one.message) for one in consequences if one.origin is None)
+    parts += dict.fromkeys(_shown(one.message) for one in consequences if one.place is None)
     return "; ".join(parts)
 
 
@@ -174,7 +192,7 @@ def _columns(char: str) -> int:
 def _json(one: Folded) -> str:
     import json  # paid only for this style
 
-    said, origin = one.diagnostic, one.diagnostic.origin
+    said, origin = one.diagnostic, one.diagnostic.place
     return json.dumps(
         {
             "code": said.code,
@@ -193,8 +211,8 @@ def _json(one: Folded) -> str:
             "consequences": [
                 {
                     "message": _shown(follows.message),
-                    "file": _printable(follows.origin.file) if follows.origin else None,
-                    "line": follows.origin.line if follows.origin else None,
+                    "file": _printable(follows.place.file) if follows.place else None,
+                    "line": follows.place.line if follows.place else None,
                 }
                 for follows in one.consequences
             ],

@@ -46,6 +46,8 @@ class Diagnostic(Record):
     `cause`: the mistake of which this is a mere consequence; only keepalived's style prints it by itself.
     `fix`: the text that stands for `origin`'s span in a right file, where that is sure.
     `spoils`: file, first and last line in which unknown keywords and braces are consequences of this.
+    `early`: keepalived counts the line, since it has no end, as part of the line before.
+    `about`: the place it is about where keepalived names none; its own style does not show it.
     """
 
     code: str
@@ -62,3 +64,10 @@ class Diagnostic(Record):
     cause: "Diagnostic | None" = None
     fix: str = ""
     spoils: tuple[str, int, int] | None = None
+    about: Origin | None = None
+    early: bool = False
+
+    @property
+    def place(self) -> Origin | None:
+        """Where a person should look: keepalived's place, or the one that we know."""
+        return self.about if self.origin is None else self.origin

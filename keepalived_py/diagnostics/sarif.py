@@ -39,11 +39,11 @@ def _location(origin: Origin, message: str = "") -> dict[str, Any]:
 
 def _related(one: Folded, clean: Clean) -> list[dict[str, Any]]:
     found = [
-        _location(follows.origin, clean(f"follows from it: {follows.message}"))
+        _location(follows.place, clean(f"follows from it: {follows.message}"))
         for follows in one.consequences
-        if follows.origin is not None
+        if follows.place is not None
     ]
-    outer = one.diagnostic.origin.included_from if one.diagnostic.origin else None
+    outer = one.diagnostic.place.included_from if one.diagnostic.place else None
     while outer is not None:
         found.append(_location(outer, "included from here"))
         outer = outer.included_from
@@ -71,10 +71,10 @@ def _result(one: Folded, rules: list[str], clean: Clean) -> dict[str, Any]:
         "level": _LEVEL[said.severity],
         "message": {"text": clean(_text(said))},
     }
-    if said.origin is not None:
-        result["locations"] = [_location(said.origin)]
+    if said.place is not None:
+        result["locations"] = [_location(said.place)]
         if said.fix:
-            result["fixes"] = [_fix(said, said.origin)]
+            result["fixes"] = [_fix(said, said.place)]
     related = _related(one, clean)
     if related:
         result["relatedLocations"] = related

@@ -218,6 +218,7 @@ REMOVED: list[Keyword[Any]] = [
 ]
 GLOBALS: Block[Written] = Block("", {keyword.name: keyword for keyword in (*VALUES, GLOBAL_DEFS)})
 ROOT: Block[Written] = block("", [*VALUES, GLOBAL_DEFS, *BLOCKS, *REMOVED, *PREPROCESSOR])
+FIRST: Block[Written] = block("", [*VALUES, GLOBAL_DEFS, *BLOCKS, *REMOVED])
 _READ: Block[Written] = block("", [*VALUES, replace(GLOBAL_DEFS, open=_globals_again), *BLOCKS, *REMOVED])
 
 

@@ -6,6 +6,7 @@ A route that is refused is left out; the rest of the block is still used.
 from collections.abc import Iterator
 from typing import Any
 
+from keepalived_py.config.blocks import lists
 from keepalived_py.config.blocks.line_options import ANYTHING, Dropped, Line, append, read_words
 from keepalived_py.config.blocks.route_encap import hop_words, show_encapsulation
 from keepalived_py.config.blocks.route_options import OPTIONS, STATIC_OPTIONS, TYPES, read_destination
@@ -201,12 +202,7 @@ def _static_entry(run: Run, target: Written, at: Directive) -> None:
         target.static_routes.append(found)
 
 
-def opened(run: Run, target: Any, at: Directive) -> Any:
-    """The entries go to the instance itself."""
-    return target
-
-
-static_opened = opened
+static_opened = lists.opened
 
 _HELP = "[to] [<TYPE>] <PREFIX>|default [options]: one route; its words may stand in any order"
 BLOCK: Block[Any] = Block(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from keepalived_py.config.blocks import lists
 from keepalived_py.config.blocks.kernel_names import (
     BLANKS,
     LARGEST,
@@ -488,12 +489,7 @@ def _static_entry(run: Run, target: Written, at: Directive) -> None:
         target.static_rules.append(found)
 
 
-def opened(run: Run, target: Any, at: Directive) -> Any:
-    """The entries go to the instance itself."""
-    return target
-
-
-static_opened = opened
+static_opened = lists.opened
 
 _HELP = "[options] <ACTION>: one policy rule; its words may stand in any order"
 BLOCK: Block[Any] = Block(

@@ -48,7 +48,7 @@ def _read_vmac(run: Run, target: Draft[Instance], at: Directive) -> None:
             found = found if name is None else replace(found, interface=name)
         target.vmac = found
     if any(word in NEWER for word in at.words[1:]):
-        target.vmac = _newer_vmac(run, at, found)
+        target.vmac = _newer_vmac(run, target, at, found)
 
 
 def _mac(run: Run, found: Vmac, at: Directive, position: int) -> bytes | None:
@@ -145,7 +145,16 @@ def _free(
     return InterfaceName(word)
 
 
-def _newer_vmac(run: Run, at: Directive, found: Vmac) -> Vmac:
+def _newer_name(run: Run, target: Draft[Instance], at: Directive, name: str | None) -> InterfaceName | None:
+    """The name that a newer version reads, if it is one and free; 2.2.7 has its say elsewhere."""
+    kind = "ipvlan" if at.keyword == "use_ipvlan" else "macvlan"
+    others = (own_interface(one) for one in run.written.instances.values() if one is not target)
+    if name is None or name in others or run.host.interface_is_other_than(name, kind):
+        return None
+    return InterfaceName(name) if _valid_name(name) else None
+
+
+def _newer_vmac(run: Run, target: Draft[Instance], at: Directive, found: Vmac) -> Vmac:
     """The line as versions with `name`, `netlink_notify_msg` and `group` read it."""
     name, words = None, iter(at.words[1:])
     group, notify = found.group, found.netlink_notify
@@ -156,8 +165,9 @@ def _newer_vmac(run: Run, at: Directive, found: Vmac) -> Vmac:
             group = next(words, group)
         elif ":" not in word:
             name = name or (next(words, None) if word == "name" else word)
-    own = InterfaceName(name) if name is not None and _valid_name(name) else None
-    return replace(found, interface=own, group=group, netlink_notify=notify)
+    return replace(
+        found, interface=_newer_name(run, target, at, name), group=group, netlink_notify=notify
+    )
 
 
 def _show_vmac(vmac: Vmac | None) -> Iterable[str]:
@@ -263,10 +273,10 @@ def _read_ipvlan(run: Run, target: Draft[Instance], at: Directive) -> None:
     for position in range(1, len(at.words)):
         line.word(position)
     if any(word in NEWER for word in at.words[1:]):
-        target.ipvlan = _newer_ipvlan(at, target.ipvlan)
+        target.ipvlan = _newer_ipvlan(run, target, at, target.ipvlan)
 
 
-def _newer_ipvlan(at: Directive, found: Ipvlan) -> Ipvlan:
+def _newer_ipvlan(run: Run, target: Draft[Instance], at: Directive, found: Ipvlan) -> Ipvlan:
     """The line as versions with `name` and `group` read it."""
     name, group, words = None, None, iter(at.words[1:])
     for word in words:
@@ -274,7 +284,7 @@ def _newer_ipvlan(at: Directive, found: Ipvlan) -> Ipvlan:
             group = next(words, None)
         elif word not in MODES and _address(word) is None:
             name = name or (next(words, None) if word == "name" else word)
-    return replace(found, interface=InterfaceName(name) if name else None, group=group)
+    return replace(found, interface=_newer_name(run, target, at, name), group=group)
 
 
 def _show_ipvlan(ipvlan: Ipvlan | None) -> Iterable[str]:

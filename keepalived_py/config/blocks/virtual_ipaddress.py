@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
+from keepalived_py.config.blocks import lists
 from keepalived_py.config.blocks.kernel_names import named_number
 from keepalived_py.config.blocks.line_options import (
     TRACK_GROUP,
@@ -318,12 +319,7 @@ def _static_entry(run: Run, target: Written, at: Directive) -> None:
         target.static_addresses.append(found)
 
 
-def opened(run: Run, target: Any, at: Directive) -> Any:
-    """The entries go to the instance itself."""
-    return target
-
-
-static_opened = opened
+static_opened = lists.opened
 
 _HELP = "<IPADDR>[/<LEN>] [options]: one address; without a length /32 or /128"
 ADDRESSES: Block[Any] = Block(

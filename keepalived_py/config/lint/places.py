@@ -19,7 +19,7 @@ class Places:
     """The statements of a configuration by what they are about."""
 
     def __init__(self, directives: Sequence[Statement]) -> None:
-        self._directives = directives
+        self.directives = directives
         self._named: dict[tuple[str, str], Directive] = {}
         for one in directives:
             if isinstance(one, Directive) and one.body is not None:
@@ -36,7 +36,7 @@ class Places:
 
     def everything(self) -> Iterator[Directive]:
         """All top-level blocks, also those of one name."""
-        return (one for one in self._directives if isinstance(one, Directive) and one.body is not None)
+        return (one for one in self.directives if isinstance(one, Directive) and one.body is not None)
 
     def instance(self, name: str) -> Directive | None:
         """The block of a `vrrp_instance`."""
@@ -45,7 +45,7 @@ class Places:
     def sources(self) -> dict[str, Source]:
         """The files that statements come from, by name."""
         found: dict[str, Source] = {}
-        _collect(self._directives, found)
+        _collect(self.directives, found)
         return found
 
 

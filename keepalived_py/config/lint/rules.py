@@ -37,7 +37,7 @@ def without_ignored(
     for one in found:
         optional = one.own or one.logged_only
         if optional and (
-            one.code in ignored or (switches is not None and switches.off(one.code, one.origin))
+            one.code in ignored or (switches is not None and switches.off(one.code, one.place))
         ):
             continue
         yield one
