@@ -72,7 +72,10 @@ def command_list() -> Iterator[str]:
     for name, help in commands.COMMANDS.items():
         parser = commands.parser_of(name)
         listed = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
-        yield from (f".SS {escaped(name)}", f"\\fBkeepalived\\-py {escaped(name)}\\fR {_synopsis(listed)}".strip())
+        yield from (
+            f".SS {escaped(name)}",
+            f"\\fBkeepalived\\-py {escaped(name)}\\fR {_synopsis(listed)}".strip(),
+        )
         yield from (".PP", escaped(f"{(parser.description or help).rstrip('.')}."))
         for action in listed:
             yield from (".TP", _action(action), escaped(f"{_capital(action.help or '')}."))

@@ -5,15 +5,15 @@ contradict each other, 1 for a wrong command line or a file that cannot be read.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from keepalived_py.cli.check import EXIT_CONFIGURATION_ERROR, report
 from keepalived_py.cli.hosts import host_for, with_addresses
 from keepalived_py.cli.options import STYLES, code_list, is_version
+from keepalived_py.cli.words import EXIT_USAGE, Parser, node_id
 from keepalived_py.config.checked import Checked, checked, skipped, switched_off
 from keepalived_py.config.cluster_check import CODES, cluster_findings
 from keepalived_py.config.facts import FactsError
@@ -24,20 +24,10 @@ from keepalived_py.diagnostics.report import Diagnostic, Severity
 if TYPE_CHECKING:
     from keepalived_py.config.host import Host
 
-EXIT_USAGE = 1
-
-
-class _Parser(argparse.ArgumentParser):
-    """Ends with 1 for a wrong command line, as the program does everywhere."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
-
 
 def parser() -> argparse.ArgumentParser:
     """The command's own options."""
-    made = _Parser(
+    made = Parser(
         prog="keepalived-py check",
         description="Check configuration files; several files are also compared as the nodes of one cluster.",
     )
@@ -122,7 +112,7 @@ def _check(
 ) -> Checked:
     return checked(
         path,
-        config_id=config_id or (host.host_name() or os.uname().nodename).partition(".")[0],
+        config_id=node_id(config_id, host),
         host=host,
         all_config=options.all_config,
         ignored=ignored,

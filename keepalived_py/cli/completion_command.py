@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 def run(words: Sequence[str]) -> int:
     """Print the script; always 0."""
     options = parser().parse_args(words)
-    print(shtab.complete(program(), options.shell, preamble=PREAMBLE))
+    print(shtab.complete(program(), options.shell, preamble=PREAMBLE.get(options.shell, "")))
     return 0
 
 

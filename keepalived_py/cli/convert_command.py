@@ -9,19 +9,19 @@ import os
 import sys
 from collections.abc import Sequence
 
+from keepalived_py.cli.words import EXIT_USAGE, Parser
 from keepalived_py.config.convert import Converted, Unknown, to_cluster, to_keepalived
 from keepalived_py.config.facts import NoHost
 from keepalived_py.config.load import interpret, is_yaml, load
 from keepalived_py.diagnostics.render import render
 from keepalived_py.diagnostics.report import Diagnostic, Severity
 
-EXIT_USAGE = 1
 EXIT_UNUSABLE = 5
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's own options."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="keepalived-py convert",
         description="Turn keepalived.conf into keep-vip's YAML, or the other way round.",
     )

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's own options."""
     made = Parser(
         prog="keepalived-py dump",
-        description="Print a configuration as it is understood, with everything that is inherited written out.",
+        description="Print a configuration as it is understood, with all that is inherited written out.",
     )
     add = made.add_argument
     add(

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's own options."""
     made = Parser(
         prog="keepalived-py explain",
-        description="Say what a keyword of the configuration means: how it is written, its default and its place.",
+        description="Say what a keyword of the configuration means, how it is written, and its default.",
     )
     made.add_argument(
         "keyword",
@@ -127,7 +127,9 @@ def _near(words: str) -> str:
     """What may have been meant."""
     head, _, last = words.strip("/").rpartition("/")
     around = [place for place in places() if place.block == head or place.block.endswith(f"/{head}")]
-    near = closest(last, (place.keyword.name for place in around if place.keyword.name != ENTRY)) if head else ""
+    near = (
+        closest(last, (place.keyword.name for place in around if place.keyword.name != ENTRY)) if head else ""
+    )
     if near:
         meant = [place.path for place in around if place.keyword.name == near]
         return f" Did you mean {' or '.join(meant[:3])}?"

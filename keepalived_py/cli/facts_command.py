@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from keepalived_py.cli.words import Parser
 from keepalived_py.config.facts import FORMAT
 from keepalived_py.config.host import NAME_TABLES, FileStatus, RealHost
 
@@ -30,7 +31,7 @@ _MOST_FILES = 20_000
 
 def parser() -> argparse.ArgumentParser:
     """The command's own options."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="keepalived-py facts",
         description="Print what a check needs to know about this machine, for check --facts.",
     )

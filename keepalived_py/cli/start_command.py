@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from keepalived_py.cli.words import Parser
 from keepalived_py.config.host import RealHost
 from keepalived_py.config.load import load_cluster
 from keepalived_py.diagnostics.render import render
@@ -17,12 +18,25 @@ DEFAULT_FILE = "/etc/keep-vip/config.yaml"
 
 def parser() -> argparse.ArgumentParser:
     """The command's own options."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="keepalived-py start", description="Run with keep-vip's YAML, as its systemd unit calls it."
     )
-    made.add_argument("-c", "--config", default=DEFAULT_FILE, metavar="FILE", help=f"default: {DEFAULT_FILE}")
-    made.add_argument("--log-level", default="debug", choices=("debug", "info", "warn", "error"))
-    made.add_argument("--log-encoder", default="console", choices=("console", "json"))
+    made.add_argument(
+        "-c",
+        "--config",
+        default=DEFAULT_FILE,
+        metavar="FILE",
+        help=f"keep-vip's configuration (default: {DEFAULT_FILE})",
+    )
+    made.add_argument(
+        "--log-level",
+        default="debug",
+        choices=("debug", "info", "warn", "error"),
+        help="read, but of no effect",
+    )
+    made.add_argument(
+        "--log-encoder", default="console", choices=("console", "json"), help="read, but of no effect"
+    )
     return made
 
 

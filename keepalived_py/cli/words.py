@@ -21,5 +21,5 @@ class Parser(argparse.ArgumentParser):
 
 
 def node_id(config_id: str | None, host: "Host") -> str:
-    """What lines that begin with `@ID` are compared with: as said, else the host's name up to its first dot."""
+    """What `@ID` lines are compared with: as said, else the host's name up to its first dot."""
     return config_id or (host.host_name() or os.uname().nodename).partition(".")[0]

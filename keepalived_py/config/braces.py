@@ -57,6 +57,9 @@ class _Blame(Struct):
     odd: tuple[_Open, Source, int] | None = None  # a `}` that did not stand where it should
 
     def opened(self, source: Source, line: int) -> None:
+        if self.last is None and self.open and self.excess > 0:
+            self._stray(source, line)
+            return
         header = self.last or ("{", source, line)
         if self.open and self.excess > 0 and header[0].split()[:1][0] in TOP_ONLY:
             self._unclosed(
@@ -100,6 +103,23 @@ class _Blame(Struct):
                 own=True,
                 notes=(sign,),
                 spoils=spoils,
+            )
+        )
+
+    def _stray(self, source: Source, line: int) -> None:
+        """A `{` right behind another one, where `{` are in excess: nothing opens with it."""
+        self.excess -= 1
+        outer = self.open[-1]
+        self.found.append(
+            Diagnostic(
+                "open-brace-too-many",
+                "There is a '{' too many",
+                Severity.ERROR,
+                source.origin(line, "{"),
+                error_class=None,
+                own=True,
+                notes=(f"'{outer.text}' in line {outer.line} has its '{{' already",),
+                spoils=(source.name, line, line),
             )
         )
 

@@ -54,7 +54,7 @@ def checked(
         return Checked(loaded, loaded.diagnostics, unreadable=document.fatal)
     loaded = interpret(document.directives, document.diagnostics, host, compat)
     subject = Subject(name or path, loaded.configuration, Places(document.directives), host)
-    found = by_place(explained(linted(subject, loaded.diagnostics, ignored), subject.places))
+    found = by_place(explained(linted(subject, loaded.diagnostics, ignored), subject))
     return Checked(loaded, found, None if loaded.start_exit_code is not None else subject)
 
 

@@ -30,11 +30,26 @@ def _unescape(escape: str) -> str:
     return _SIMPLE.get(body, body)
 
 
+def _unseen(quote: str, last: str) -> bool:
+    """Whether keepalived does not see that a quote is open: nothing, or only an escape, is behind it."""
+    return last == quote or (last[:1] == "\\" and len(last) > 1)
+
+
+def missing_quote(text: str) -> str:
+    """The quote that keepalived misses in `text`; "" if there is none."""
+    quote = part = ""
+    for part in _PART.findall(text):
+        if part in ('"', "'") and quote in ("", part):
+            quote = "" if quote else part
+    return "" if _unseen(quote, part) or part == "\\" else quote
+
+
 def split_quoted(text: str) -> tuple[str, ...] | None:
-    """Words of `text` by the rule for command lines; None if a quote has no partner."""
+    """Words of `text` by the rule for command lines; None if a quote has no partner, or nothing follows a backslash."""
     words: list[str] = []
     word: list[str] | None = None
     quote = ""
+    part = ""
     for part in _PART.findall(text):
         if part in ('"', "'") and quote in ("", part):
             quote = "" if quote else part
@@ -46,7 +61,7 @@ def split_quoted(text: str) -> tuple[str, ...] | None:
         else:
             word = word if word is not None else []
             word.append(_unescape(part) if part[0] == "\\" else part)
-    if quote:
+    if part == "\\" or (quote and not _unseen(quote, part)):
         return None
     if word is not None:
         words.append("".join(word))
@@ -58,6 +73,7 @@ def _outer_words(text: str) -> tuple[str, ...] | None:
     spans: list[str] = []
     word: list[str] | None = None
     quote = ""
+    part = ""
     for part in _PART.findall(text):
         if part in ('"', "'") and quote in ("", part):
             quote = "" if quote else part
@@ -69,7 +85,7 @@ def _outer_words(text: str) -> tuple[str, ...] | None:
         else:
             word = word if word is not None else []
             word.append(part[1:] if quote and part[:1] == "\\" and part[1:] == quote else part)
-    if quote:
+    if part == "\\" or (quote and not _unseen(quote, part)):
         return None
     return (*spans, "".join(word)) if word is not None else tuple(spans)
 

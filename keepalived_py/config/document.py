@@ -15,7 +15,7 @@ from keepalived_py.base.record import Record
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic
 
-_WORD = re.compile(r'"[^"]*"|[^\s"]+')
+_WORD = re.compile(r'"[^"]*"|[^\s"]+', re.ASCII)
 _WORDS = re.compile(r'"([^"]*)"|([^\s"]+)', re.ASCII)
 
 
@@ -34,7 +34,7 @@ def split_words(text: str) -> tuple[str, ...]:
 class Source:
     """One reading of one file: its name as written, its text, and who included it."""
 
-    __slots__ = ("_lines", "included_at", "included_from", "name", "text")
+    __slots__ = ("_lines", "cuts", "included_at", "included_from", "name", "text")
 
     def __init__(
         self, name: str, text: str, included_from: "Source | None" = None, included_at: int = 0
@@ -43,6 +43,7 @@ class Source:
         self.text = text
         self.included_from = included_from
         self.included_at = included_at
+        self.cuts: list[int] = []  # lines that go on in the next one
         self._lines: list[str] | None = None
 
     def line_text(self, line: int) -> str:
@@ -64,7 +65,7 @@ class Source:
                 found = text.find(statement)
             if found >= 0:
                 start, end = found, found + len(statement)
-        unended = line == len(self._lines or ()) and bool(text)
+        unended = sum(cut <= line for cut in self.cuts) + (line == len(self._lines or ()) and text != "")
         return Origin(self.name, line, start + 1, max(end, start) + 1, text, self._parent(), unended)
 
     def _parent(self) -> Origin | None:

@@ -27,7 +27,7 @@ def dump(configuration: Configuration, *, secrets: bool = True) -> str:
     return "".join(f"{line}\n" for line in _inside(root.ROOT, configuration, None, "", secrets))
 
 
-def shown(keyword: Keyword[Any], record: Any, around: Any, secrets: bool) -> list[str]:
+def shown(keyword: Keyword[Any], record: Any, around: Any = None, *, secrets: bool) -> list[str]:
     """The words behind `keyword` in each of the lines that write it for `record`; none if none is needed.
 
     `around` is the record of the block around it.
@@ -70,7 +70,7 @@ def _inside(block: Block[Any], record: Any, around: Any, indent: str, secrets: b
             if not _default(record, keyword.attribute, valued(record, keyword.attribute)):
                 yield from _blocks(keyword, record, indent, secrets)
             continue
-        for words in shown(keyword, record, around, secrets):
+        for words in shown(keyword, record, around, secrets=secrets):
             yield f"{indent}{keyword.name} {words}".rstrip(" ")
 
 

@@ -26,7 +26,9 @@ _USE = lazy_pattern(r"\$\{([A-Za-z_][A-Za-z0-9_]*)([ \t][^{}]*)?\}|\$([A-Za-z_][
 _CONDITION = lazy_pattern(r"@(\^?)([^\s]*)\s*(.*)", re.DOTALL | re.ASCII)
 _SEQ = lazy_pattern(r"~(SEQx?|LST)\s*\(([^)]*)\)\s*(.*)", re.DOTALL | re.ASCII)
 _SETS = lazy_pattern(r"\s*(?:\{([^}]*)\}|([^,{}]*))\s*(?:,|$)")
-_COMMENT = lazy_pattern(r'\\[#!]|"[^"]*(?:"|$)|[#!].*', re.DOTALL)
+_COMMENT = lazy_pattern(r'\\.|"(?:[^"\\]|\\.)*(?:"|\\?$)|[#!].*', re.DOTALL)
+# What a quote does while comments are removed: a backslash hides the character behind it.
+_QUOTES = lazy_pattern(r'\\.|"', re.DOTALL)
 
 Complain = Callable[[str, str], None]
 
@@ -34,7 +36,7 @@ Complain = Callable[[str, str], None]
 def _keep(match: re.Match[str]) -> str:
     found = match.group()
     if found[0] == "\\":
-        return found[1]
+        return found[1] if found[1] in "#!" else found
     return found if found[0] == '"' else ""
 
 
@@ -43,6 +45,11 @@ def strip_comment(text: str) -> str:
     if "#" in text or "!" in text:
         text = _COMMENT.sub(_keep, text)
     return text.strip(BLANKS)
+
+
+def open_quote(text: str) -> bool:
+    """Whether a quote has no partner, as removing comments sees it: a backslash hides what is behind it."""
+    return bool(sum(found == '"' for found in _QUOTES.findall(text)) % 2)
 
 
 def number(word: str) -> int | None:

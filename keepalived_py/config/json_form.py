@@ -2,8 +2,9 @@
 
 Both follow the keyword table: a block is an object with one property for each
 keyword that is written in it, under the keyword's name; a block that may stand
-several times is a list, each with the words of its header, if any, under `header`; a
-list of entries is a list of strings, under `entries` if it has a header too.  Numbers have the unit they have in the file.
+several times is a list, each with the words of its header, if any, under
+`header`; a list of entries is a list of strings, under `entries` if it has a
+header too.  Numbers have the unit they have in the file.
 """
 
 import re
@@ -32,7 +33,7 @@ def _object(block: Block[Any], record: Any, around: Any, secrets: bool) -> Json:
         if keyword.block is not None:
             value = _nested(keyword, record, secrets)
         else:
-            value = _plain(keyword, shown(keyword, record, around, secrets))
+            value = _plain(keyword, shown(keyword, record, around, secrets=secrets))
         if value not in (None, [], {}):
             made[keyword.name] = value
     return made

@@ -96,7 +96,7 @@ def _of_parent(document: Document, code: int, host: Host, compat: str) -> Loaded
     run = passes.read_as_parent(
         Run(host, Written(), compat), ROOTS, document.directives, document.diagnostics
     )
-    found = _in_order(document.diagnostics, run.diagnostics)
+    found = _in_order(passes.unread(run, document.diagnostics), run.diagnostics)
     return Loaded(Configuration(), found, EXIT_CONFIG if run.stopped else code, EXIT_SECURITY)
 
 
@@ -132,7 +132,7 @@ def interpret(
     before = tuple(lexical)
     run = _read(directives, before, host, compat)
     if run.stopped:
-        found = _in_order(before, run.diagnostics)
+        found = _in_order(passes.unread(run, before), run.diagnostics)
         return Loaded(Configuration(), found, EXIT_CONFIG, EXIT_CONFIG, _namespace(run))
     refused = finish(run)
     found = _in_order(before, run.diagnostics)

@@ -15,6 +15,7 @@ from keepalived_py.base.record import Record, replace
 from keepalived_py.config.document import Directive, Statement
 from keepalived_py.config.schema import Block, Keyword, Run, walk
 from keepalived_py.config.written import Written
+from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
 
 _BOTH = frozenset({"track_file", "vrrp_track_file", "bfd_instance"})
@@ -35,6 +36,7 @@ VRRP = _BOTH | {
 BFD = frozenset({"bfd_instance"})
 READ_BY = {"checker": CHECKER, "vrrp": VRRP, "bfd": BFD}
 OF_CHECKER = ("ssl", "server_groups", "virtual_servers", "checker_scripts_run", "checker_scripts_insecure")
+NOBODY = "unknown-user"  # said once, by the first process that asks for the default user
 DISAGREE = frozenset({ErrorClass.UNEXPECTED_BRACE, ErrorClass.MISSING_BRACE})
 
 
@@ -89,17 +91,39 @@ def read_as_parent(
     return one
 
 
+def unread(run: Run, lexical: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """`lexical` as keepalived says it: where its parent process stopped, it has not seen the rest."""
+    stop = next((one for one in run.diagnostics if one.stops), None)
+    if stop is None or stop.origin is None or run.process != "parent":
+        return list(lexical)
+    end = _position(stop.origin)
+    return [
+        one if one.origin is not None and _position(one.origin) <= end else replace(one, own=True)
+        for one in lexical
+    ]
+
+
+def _position(origin: Origin) -> tuple[int, ...]:
+    """Places in the order in which they are read."""
+    lines: list[int] = []
+    place: Origin | None = origin
+    while place is not None:
+        lines.insert(0, place.line)
+        place = place.included_from
+    return tuple(lines)
+
+
 def _matters(one: Diagnostic) -> bool:
-    return one.error_class in DISAGREE or _unended(one)
+    return one.error_class in DISAGREE or one.code == NOBODY or _unended(one)
 
 
 def _unended(one: Diagnostic) -> bool:
-    """Whether it stands in a last line without end: the parent process names another line than the others."""
-    return one.origin is not None and one.origin.unended and not (one.own or one.early)
+    """Whether the parent process counts its line otherwise than the others."""
+    return one.origin is not None and one.origin.unended > 0 and not (one.own or one.early)
 
 
 def _early(one: Diagnostic) -> Diagnostic:
-    return replace(one, early=True) if _unended(one) else one
+    return replace(one, early=one.origin.unended) if one.origin is not None and _unended(one) else one
 
 
 def _as_refused(
@@ -137,13 +161,15 @@ def _read_by_process(
     """All passes in keepalived's order; the first that must stop is the last."""
     found = _globals(run, roots, directives)
     whole = Run(run.host, Written(globals=found), run.compat)
-    whole.diagnostics = [replace(one, early=True) for one in lexical if _unended(one)]
+    whole.diagnostics = [_early(one) for one in lexical if _unended(one)]
     parent = roots.again(whole.written)
-    checker = whole.written
+    checker = before = whole.written
     for process in ("parent", "checker", "vrrp", "bfd"):
-        one = Run(run.host, Written(globals=found), run.compat, strict=run.strict, process=process)
-        if process == "parent":
-            one._written = whole.written
+        written = whole.written if process == "parent" else Written(globals=found)
+        one = Run(run.host, written, run.compat, strict=run.strict, process=process)
+        one.written.default_user = before.default_user
+        one.written.default_user_failed = before.default_user_failed
+        before = one.written
         walk(one, restricted(parent, _reader(process)), one.written, directives)
         _merge(whole, map(_early, one.diagnostics) if process == "parent" else one.diagnostics)
         if process == "checker":
@@ -152,6 +178,7 @@ def _read_by_process(
             _take_over(whole, one.written, checker)
         whole.stopped = one.stopped
         if whole.stopped:
+            whole.process = process
             break
     return whole
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.document import Line, Source
-from keepalived_py.config.expand import BLANKS, MAX_LINE_BYTES, Expander, strip_comment
+from keepalived_py.config.expand import BLANKS, MAX_LINE_BYTES, Expander, open_quote, strip_comment
 from keepalived_py.config.include_names import find_names, has_brace
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 
@@ -26,6 +26,7 @@ from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 _SPECIAL = ("$", "@", "~", "\\", "\0", "include")
 _INCLUDE = lazy_pattern(r"include([rmwba]?)\s+(.*)", re.DOTALL | re.ASCII)
 _CUT = lazy_pattern(r'"[^"]*"?|[^{}"]+|[{}]')
+_BEHIND_BRACE = lazy_pattern(r'"[^"]*"?|[{}][ \t]*(?=[@~$]|include)')
 _PERHAPS_LONG = MAX_LINE_BYTES // 4  # characters; each has up to four bytes
 
 ALL_CHECKS = frozenset({"read", "match", "wildcard_match", "brace_match"})
@@ -166,6 +167,7 @@ class Reader:
             parts = [data[at : at + MAX_LINE_BYTES] for at in range(0, len(data) + 1, MAX_LINE_BYTES)]
             if len(parts) > 1:
                 found.append((len(cut) + 1, len(cut) + len(parts), len(data)))
+                source.cuts += range(len(cut) + 1, len(cut) + len(parts))
             cut += [part.decode("utf-8", "surrogateescape") for part in parts]
         source.text = "\n".join(cut)
         for first, last, size in found:
@@ -193,7 +195,9 @@ class Reader:
     def _expanded(self, source: Source, folder: str) -> Iterator[Line]:
         for line, text in _joined(source.text):
             self._place = (source, line)
-            for logical in self._expander.lines(text):
+            if '"' in text:
+                self._open_quote(text)
+            for logical in self._logical(text):
                 match = _INCLUDE.match(logical) if logical.startswith("include") else None
                 if match is None:
                     self._follow(logical)
@@ -204,6 +208,25 @@ class Reader:
                 before = self._checks
                 yield from self._files(match.group(2), folder, checks)
                 self._checks = before
+
+    def _logical(self, text: str) -> Iterator[str]:
+        """What is behind a brace is a line of its own: a condition, definition or include if it begins so."""
+        for logical in self._expander.lines(text):
+            cuts = (cut for cut in _BEHIND_BRACE.finditer(logical) if cut.group()[0] != '"')
+            cut = next(cuts, None)
+            if cut is None:
+                yield logical
+            else:
+                yield logical[: cut.end()].rstrip(BLANKS)
+                yield from self._logical(logical[cut.end() :])
+
+    def _open_quote(self, text: str) -> None:
+        """keepalived looks for an open quote before it expands a line, and again afterwards."""
+        start = text.lstrip(BLANKS)
+        if (start[:1] in "@$~" or "$" in start or start.startswith("include")) and open_quote(
+            strip_comment(start)
+        ):
+            self._report("unterminated-quote", f"Unterminated quote '{start}'", ErrorClass.UNMATCHED_QUOTE)
 
     def _follow(self, text: str) -> None:
         """Keep track of the block we are in: `include_check` counts inside `global_defs` only."""

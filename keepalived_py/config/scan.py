@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.braces import PIECES, blame
 from keepalived_py.config.document import Directive, Line, Source, Statement, directive_of, split_words
+from keepalived_py.config.expand import open_quote
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
 
@@ -24,10 +25,6 @@ Piece = list[Statement] | Directive | None
 
 # How many levels of blocks are gathered before the parser is told of the outermost one.
 GATHERED_LEVELS = 3
-
-# What a quote does while comments are removed: a backslash hides the character behind it.
-_QUOTES = lazy_pattern(r'\\.|"', re.DOTALL)
-
 
 # Nobody writes so many; reading on would only cost time.
 MOST_NESTED = 1000
@@ -183,7 +180,7 @@ class Scanner:
         """keepalived speaks twice: when it removes comments and when it splits words."""
         origin = source.origin(line, text[text.rindex('"') :])
         said = [("unmatched-quote", f"Unmatched quote: '{PIECES.findall(text)[-1].strip()}'")]
-        if sum(found == '"' for found in _QUOTES.findall(text)) % 2:
+        if open_quote(text):
             said.insert(0, ("unterminated-quote", f"Unterminated quote '{text}'"))
         for code, message in said:
             self.diagnostics.append(

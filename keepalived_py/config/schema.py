@@ -294,7 +294,9 @@ def _mute(inner: Block[Any]) -> Block[Any]:
     return replace(
         inner,
         keywords={
-            name: Keyword(name, block=_mute(keyword.inner()) if keyword.block else None)
+            name: Keyword(
+                name, required=keyword.required, block=_mute(keyword.inner()) if keyword.block else None
+            )
             for name, keyword in inner.keywords.items()
             if not (keyword.removed or keyword.since > BASELINE)
         },
@@ -444,8 +446,8 @@ class _Walk:
         if keyword.open is not None:
             target = keyword.open(run, context.target, directive)
             if target is None:
-                if directive.body is None and not (run.stopped or quoted):
-                    self._refused(keyword, directive)
+                if directive.body is None and not run.stopped:
+                    self._skip() if quoted else self._refused(keyword, directive)
                 return
             if target is LEAVES:
                 if directive.body is not None:
@@ -473,6 +475,12 @@ class _Walk:
             self._missing_brace()
             return
         self.run.log("Missing '{' at beginning of configuration block", directive, code="missing-brace")
+
+    def _skip(self) -> None:
+        """Pass over what follows, to the `}` that has no `{` of its own."""
+        for statement in self.brackets[-1].rest:
+            if isinstance(statement, Directive) and statement.body is None and statement.keyword == "}":
+                return
 
     def _refused(self, keyword: Keyword[Any], directive: Directive) -> None:
         """A block without `{` that is refused: its lines are read all the same, into the last of its kind."""

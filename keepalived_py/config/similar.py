@@ -14,6 +14,33 @@ from importlib import import_module
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}\Z")
 _MOST_PLACES = 3
+_SHORTEST_BEGINNING = 6
+_LONG = 8
+# What other programs, and people, call it.
+OTHER_WORDS: dict[str, tuple[str, ...]] = {
+    "algorithm": ("lvs_sched",),
+    "auth_password": ("auth_pass",),
+    "cert": ("certificate",),
+    "device": ("interface",),
+    "forward": ("lvs_method",),
+    "iface": ("interface",),
+    "method": ("lvs_method",),
+    "nic": ("interface",),
+    "on_backup": ("notify_backup",),
+    "on_fault": ("notify_fault",),
+    "on_master": ("notify_master",),
+    "pass": ("auth_pass",),
+    "password": ("auth_pass",),
+    "peers": ("unicast_peer",),
+    "port": ("connect_port",),
+    "prio": ("priority",),
+    "scheduler": ("lvs_sched",),
+    "timeout": ("connect_timeout", "misc_timeout"),
+    "type": ("auth_type",),
+    "vip": ("virtual_ipaddress",),
+    "vips": ("virtual_ipaddress",),
+    "vrid": ("virtual_router_id",),
+}
 
 
 def closest(name: str, names: Iterable[str]) -> str:
@@ -93,11 +120,32 @@ def _blocks() -> dict[str, tuple[str, ...]]:
 def belongs(name: str) -> str:
     """Where a keyword may stand, as a note; "" if nowhere."""
     blocks = _blocks().get(name)
-    if blocks is None:
+    if blocks is None or name.startswith("include"):
         return ""
     inside = [f"inside {block}" if block else "at the top level" for block in blocks[:_MOST_PLACES]]
     more = ", ..." if len(blocks) > _MOST_PLACES else ""
     return f"{name} belongs {' or '.join(inside)}{more}"
+
+
+def _begun(name: str, names: Iterable[str]) -> str:
+    """The keyword of which `name` is the beginning, if all keywords that begin so continue that one."""
+    plain = _plain(name)
+    if len(plain) < _SHORTEST_BEGINNING or not _WORD.match(name):
+        return ""
+    found = sorted((one for one in names if _plain(one).startswith(plain)), key=len)
+    return found[0] if found and all(one.startswith(found[0]) for one in found) else ""
+
+
+def _part(name: str, names: Iterable[str]) -> str:
+    """The one keyword that has `name` as its end, or that `name` begins with, where a blank is missing."""
+    plain = _plain(name)
+    if len(plain) < _LONG or not _WORD.match(name):
+        return ""
+    found = [
+        one for one in names if one.endswith("_" + plain) or (len(one) > _LONG and plain.startswith(one))
+    ]
+    longest = max(found, key=len, default="")
+    return longest if all(longest.startswith(one) for one in found) else ""
 
 
 @cache
@@ -109,10 +157,14 @@ def meant(name: str, block: str, names: tuple[str, ...]) -> tuple[str, str]:
     near = closest(name, names)
     if near and _plain(near) == _plain(name):
         return near, ""
+    other = next((word for word in OTHER_WORDS.get(_plain(name), ()) if word in names), "")
+    if other:
+        return other, ""
     note = belongs(name)
     if note:
         return "", note
+    near = near or _begun(name, names) or _part(name, names)
     if near:
         return near, ""
-    elsewhere = closest(name, _blocks())
+    elsewhere = "" if name in _blocks() else closest(name, _blocks())
     return elsewhere, belongs(elsewhere) if elsewhere else ""

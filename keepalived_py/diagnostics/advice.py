@@ -22,6 +22,7 @@ class Help(NamedTuple):
     fix: str = ""
 
 
+COMMENTS = "a comment begins with '#' or '!'"
 Advise = Callable[[re.Match[str], Diagnostic], Help | None]
 
 BLANKS = {
@@ -34,7 +35,8 @@ BLANKS = {
     "\u200b": "zero width space (U+200B)",
     "\ufeff": "byte order mark (U+FEFF)",
 }
-_ODD_BLANK = re.compile("[" + "".join(BLANKS) + "]")
+ODD_BLANK = re.compile("[" + "".join(BLANKS) + "]")
+_NO_WIDTH = "\u200b\ufeff"
 _CURLY = re.compile("[\u2018\u2019\u201c\u201d\uff02]")
 _PROMPT = re.compile(r"\s*(?:\[?[\w.-]+@[\w.-]+[^#$%>]*[#$%>]\s|[$#%>]\s+\w|\$\s*$)")
 _CONFLICT = re.compile(r"(<{7}|={7}|>{7}|\|{7})")
@@ -51,10 +53,7 @@ REMOVED = {
     "vrrp_ipsets": "this build has no iptables; nftables sets are used without asking",
 }
 RENAMED = {
-    "nb_get_retry": (
-        "retry",
-        "nb_get_retry belongs to HTTP_GET and SSL_GET and is old; every check has 'retry'",
-    ),
+    "nb_get_retry": ("retry", "it is an old name, too; every check has 'retry'"),
     "lvs_id": ("router_id", REMOVED["lvs_id"]),
     "lb_algo": ("lvs_sched", "lb_algo is the old name of lvs_sched"),
     "lb_kind": ("lvs_method", "lb_kind is the old name of lvs_method"),
@@ -69,9 +68,17 @@ def _unknown(match: re.Match[str], one: Diagnostic) -> Help | None:
         return foreign
     if word in RENAMED:
         better, note = RENAMED[word]
-        return Help((note,), better)
+        return Help(() if one.code == "removed-keyword" else (note,), better)
     if word in REMOVED:
-        return Help((REMOVED[word],))
+        return Help(() if one.code == "removed-keyword" else (REMOVED[word],))
+    if re.fullmatch(r"include[rmwba]?", word):
+        return Help((f"{word} needs the name of a file, or a pattern, behind it",))
+    definition = re.match(r"\s*(?P<name>\$\w+)\s*=\s*(?P<value>.*\S)", text)
+    if word.startswith("$") and definition is not None:
+        note = "in a definition there is no blank before the '='"
+        return Help((note, f"that is: {definition['name']}={definition['value']}"))
+    if word.startswith("$"):
+        return Help((f"no line above defines {word}",))
     if word == "}":
         return Help(("every block that was open has been closed before",))
     if word.startswith("lvs_sync_daemon_int"):
@@ -93,14 +100,11 @@ def _unknown(match: re.Match[str], one: Diagnostic) -> Help | None:
 
 def _foreign(word: str, text: str) -> Help | None:
     """Advice for what is no keepalived.conf at all: a pasted blank, a comment of another language..."""
-    odd = _ODD_BLANK.search(word) or (_ODD_BLANK.search(text) if not word.isascii() else None)
-    if odd is not None:
-        plain = _ODD_BLANK.sub("", word)
-        note = f"the line has a {BLANKS[odd.group()]}, which is no blank to keepalived but part of a word"
-        return Help((note, "replace it by plain blanks"), plain if plain.isascii() and plain else "")
+    if ODD_BLANK.search(word):
+        plain = ODD_BLANK.sub(lambda match: "" if match.group() in _NO_WIDTH else " ", word).strip()
+        return Help((), plain if plain.isascii() else "")
     if word.startswith(("//", "/*", "*/", "--")):
-        fix = "#" + word[2:] if word.startswith("//") else ""
-        return Help(("a comment begins with '#' or '!'",), fix)
+        return Help((COMMENTS,), "#" + word[2:] if word.startswith("//") else "")
     conflict = _CONFLICT.match(word)
     if conflict is not None:
         note = f"a merge conflict was left in the file: {MARKERS[word[0]]}; keep one side, delete the markers"
@@ -113,13 +117,13 @@ def _foreign(word: str, text: str) -> Help | None:
 
 
 def _password(match: re.Match[str], one: Diagnostic) -> Help:
-    used = f"only the first {match['limit']} characters are used, as the protocol has room for no more"
+    limit = match["limit"]
     return Help(
         (
-            used,
-            "all routers must have the same 8: a peer that refuses or takes the whole of it will not "
-            "understand this one, and both become MASTER",
-            f"shorten it to {match['limit']} characters on all routers",
+            f"only its first {limit} bytes are used and sent: the packet has room for no more",
+            f"a peer with the same first {limit} bytes accepts them; one whose password differs there, or "
+            "that compares all of a longer password, refuses the adverts, and both become MASTER",
+            f"shorten it to the same {limit} bytes on all routers: it says then what is really compared",
         )
     )
 
@@ -195,9 +199,36 @@ def _security(match: re.Match[str], one: Diagnostic) -> Help:
 
 def _brace(match: re.Match[str], one: Diagnostic) -> Help | None:
     text = one.origin.text if one.origin else ""
+    if re.search(r"(?:^|\s)(?://|--|/\*).*\{", text):
+        return Help((COMMENTS, "what stands behind anything else is read, and its braces count"))
     if "${" in text:
         return Help(("a parameter that is not defined stays as it is, and its braces then count as braces",))
     return None
+
+
+def _undefined(match: re.Match[str], one: Diagnostic) -> Help | None:
+    """A parameter that nobody defined stays as it is, and is no number then."""
+    used = re.search(r"\$\{?(\w+)", one.origin.text) if one.origin else None
+    if used is None:
+        return None
+    return Help((f"no line above defines {used[1]}: ${used[1]}=VALUE",))
+
+
+def _one_each(match: re.Match[str], one: Diagnostic) -> Help | None:
+    if match["word"] and match["word"].endswith(";"):
+        return Help(("a line ends a statement; there is no ';'",))
+    if match["second"] and not re.search(r"\d\.\d|:", match["second"]):
+        return None
+    return Help(("every address stands on a line of its own, and nothing parts them but the line end",))
+
+
+def _port(match: re.Match[str], one: Diagnostic) -> Help:
+    return Help(("a port is a word of its own",), f"{match['address']} {match['port']}")
+
+
+def _round(match: re.Match[str], one: Diagnostic) -> Help | None:
+    text = one.origin.text.rstrip() if one.origin else ""
+    return Help(("a block stands in braces { }",)) if text.endswith(("(", "[", "<")) else None
 
 
 TABLE: tuple[tuple[re.Pattern[str], Advise], ...] = (
@@ -213,6 +244,11 @@ TABLE: tuple[tuple[re.Pattern[str], Advise], ...] = (
     (re.compile(r"^SECURITY VIOLATION"), _security),
     (re.compile(r"uid/gid|[Uu]nable to (?:find|resolve).*user|user .* not|[Ii]nvalid user"), _user),
     (re.compile(r"Unexpected '\{'"), _brace),
+    (re.compile(r"number '\$"), _undefined),
+    (re.compile(r"invalid number '(?P<word>[^']+[,;])'|entry '(?P<second>[^']+)' for ip address"), _one_each),
+    (re.compile(r"IP address (?P<address>\d+(?:\.\d+){3}):(?P<port>\d+) - skipping"), _port),
+    (re.compile(r"smtp server (?P<address>\d+(?:\.\d+){3}):(?P<port>\d+)\b"), _port),
+    (re.compile(r"must have a name"), _round),
 )
 
 
@@ -224,5 +260,17 @@ def advised(one: Diagnostic) -> Diagnostic:
         if help_ is not None:
             new = tuple(note for note in help_.notes if note not in one.notes)
             suggestion = "" if help_.fix and help_.fix != one.suggestion else one.suggestion
-            return replace(one, notes=one.notes + new, fix=one.fix or help_.fix, suggestion=suggestion)
+            one = replace(one, notes=one.notes + new, fix=one.fix or help_.fix, suggestion=suggestion)
+            break
+    return _of_line(one)
+
+
+def _of_line(one: Diagnostic) -> Diagnostic:
+    """What may be wrong with any word of any line: blanks that are none, comments that are none."""
+    odd = ODD_BLANK.search(one.message)
+    if odd is not None and not one.own:
+        note = f"here is a blank that is none ({BLANKS[odd.group()]}): to keepalived it is part of the word"
+        return replace(one, notes=(note, "replace it by plain blanks", *one.notes))
+    if COMMENTS not in one.notes and re.search(r"(?:^|[\s'])//", one.message) and not one.own:
+        return replace(one, notes=(COMMENTS, *one.notes))
     return one

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from keepalived_py.base.record import Record, replace
+from keepalived_py.diagnostics.advice import ODD_BLANK
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
 
 CASCADING = frozenset({ErrorClass.UNKNOWN_KEYWORD, ErrorClass.UNEXPECTED_BRACE, ErrorClass.MISSING_BRACE})
@@ -44,21 +45,19 @@ class Folded(Record):
 def folded(diagnostics: Iterable[Diagnostic]) -> list[Folded]:
     """The diagnostics that stand for themselves, each once, with their consequences."""
     found = list({_key(one): one for one in reversed(list(diagnostics))}.values())[::-1]
-    spoilers = [one for one in found if one.spoils is not None]
-    spoilers += _without_open_brace(found)
-    unclosed = next((one for one in found if one.code in _BRACES), None)
+    signs = _Signs(found)
     roots: dict[int, list[Diagnostic]] = {id(one): [] for one in found}
     by_key = {_key(one): one for one in found}
     alone: list[Diagnostic] = []
     for one in found:
-        root = by_key.get(_key(_root(one, spoilers, unclosed)), one)
+        root = by_key.get(_key(_root(one, signs)), one)
         before = _same_as(alone, one) if root is one else None
         if before is not None:
             roots[id(before)].append(one)
         elif root is one:
             alone.append(one)
         else:
-            roots[id(_last(root, spoilers, unclosed, by_key))].append(one)
+            roots[id(_last(root, signs, by_key))].append(one)
     return [Folded(one, tuple(roots[id(one)])) for one in alone]
 
 
@@ -104,8 +103,24 @@ def _key(one: Diagnostic) -> tuple[str, str, int, int]:
     return (one.message, *((place.file, place.line, place.column) if place else ("", 0, 0)))
 
 
-def _root(one: Diagnostic, spoilers: Sequence[Diagnostic], unclosed: Diagnostic | None) -> Diagnostic:
+class _Signs:
+    """What other diagnostics may follow from: faults of the braces, and blanks that are none."""
+
+    def __init__(self, found: Sequence[Diagnostic]) -> None:
+        self.spoilers = [one for one in found if one.spoils is not None] + _without_open_brace(found)
+        self.unclosed = next((one for one in found if one.code in _BRACES), None)
+        self.odd = next((one for one in found if one.origin and _odd(one)), None)
+
+
+def _odd(one: Diagnostic) -> bool:
+    return not one.message.isascii() and not one.own and ODD_BLANK.search(one.message) is not None
+
+
+def _root(one: Diagnostic, signs: _Signs) -> Diagnostic:
     """What `one` follows from; itself if it stands for itself."""
+    spoilers, unclosed = signs.spoilers, signs.unclosed
+    if signs.odd is not None and _odd(one):
+        return signs.odd
     if one.own and one.code == "brace-too-many":
         return next((each for each in spoilers if each.code == "missing-brace" and _spoilt(one, each)), one)
     if one.spoils is not None or one.own:
@@ -135,13 +150,12 @@ def _spoilt(one: Diagnostic, spoiler: Diagnostic) -> bool:
 
 def _last(
     one: Diagnostic,
-    spoilers: Sequence[Diagnostic],
-    unclosed: Diagnostic | None,
+    signs: _Signs,
     by_key: dict[tuple[str, str, int, int], Diagnostic],
 ) -> Diagnostic:
     """The end of the chain of causes that begins at `one`."""
     for _ in range(8):
-        root = by_key.get(_key(_root(one, spoilers, unclosed)), one)
+        root = by_key.get(_key(_root(one, signs)), one)
         if root is one:
             break
         one = root

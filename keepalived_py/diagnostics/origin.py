@@ -9,7 +9,8 @@ class Origin(Record):
     `line` and `column` count from 1.  `text` is the physical line, for the
     caret.  `included_from` is the place of the include statement that brought
     the file in (None for the main file); following it gives the include chain.
-    `unended`: the file ends in this line, without a line end.
+    `unended`: how many of the lines up to this one have no end of their own: a last
+    line, and parts of a line that is too long.  keepalived's first reading does not count them.
     """
 
     file: str
@@ -18,4 +19,4 @@ class Origin(Record):
     end_column: int = 1
     text: str = ""
     included_from: "Origin | None" = None
-    unended: bool = False
+    unended: int = 0

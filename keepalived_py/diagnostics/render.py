@@ -5,11 +5,9 @@ line once.  The other styles show each mistake with what helps (`advice`) and
 name what follows from it (`fold`).
 
 All but keepalived's style show what stands in a file; a password must not end
-in a log that way, so the value of an `auth_pass` statement is masked in every
-style, with as many asterisks as it has characters.
+in a log that way, so it is masked in every style (`secrets`).
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -19,25 +17,14 @@ from keepalived_py.diagnostics.carets import narrowed, tells_nothing
 from keepalived_py.diagnostics.fold import CASCADING, Folded, folded, line_list
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, Severity
+from keepalived_py.diagnostics.secrets import masked, masked_line, masked_with
 
 Style = Literal["keepalived", "full", "json", "sarif"]
 
-_SECRET = re.compile(r'(?<![\w-])("?auth_pass"?[ \t]+)("[^"]*"?|[^\s{}"\']+)')
-_GLUED = re.compile(r'((?<![\w-])auth_pass)("[^"]*"?)')
-_FIXED = "auth_pass to 8 characters"  # keepalived's own words, no password in them
 _COLOUR = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.HINT: "\x1b[1;36m"}
 _BOLD, _CARET, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 _MOST_TOLD = 3
 _WIDTH = 160  # of a source line; more would not help anybody
-
-
-def masked(text: str) -> str:
-    """`text` with the password of each `auth_pass` statement replaced by asterisks, length kept."""
-    if "auth_pass" not in text or _FIXED in text:
-        return text
-    for pattern in (_SECRET, _GLUED):
-        text = pattern.sub(lambda match: match.group(1) + "*" * len(match.group(2)), text)
-    return text
 
 
 def include_chain(origin: Origin | None) -> list[Origin]:
@@ -68,7 +55,8 @@ def render(diagnostics: Iterable[Diagnostic], style: Style, colour: bool = False
     if style == "json":
         lines = [_json(one) for one in found]
     else:
-        lines = ["\n".join(_full(one, colour)) for one in found]
+        given: set[tuple[str, str]] = set()
+        lines = ["\n".join(_full(one, colour, given)) for one in found]
     return "".join(f"{line}\n" for line in dict.fromkeys(lines))
 
 
@@ -105,8 +93,9 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _shown(text: str) -> str:
-    return _printable(masked(text))
+def _shown(text: str, of: Diagnostic | None = None) -> str:
+    place = of.place if of is not None and not of.own else None
+    return _printable(masked_with(text, place.text) if place is not None else masked(text))
 
 
 def _visible(text: str) -> str:
@@ -115,20 +104,21 @@ def _visible(text: str) -> str:
 
 
 def _keepalived(diagnostic: Diagnostic) -> str:
-    message = _shown(diagnostic.message)
+    message = _shown(diagnostic.message, diagnostic)
     origin = diagnostic.origin
     line = 0 if origin is None else origin.line - diagnostic.early
     return f"({_printable(origin.file)}: Line {line}) {message}" if origin is not None and line else message
 
 
-def _full(one: Folded, colour: bool) -> Iterator[str]:
+def _full(one: Folded, colour: bool, given: set[tuple[str, str]]) -> Iterator[str]:
+    """The lines of one diagnostic; a note that was `given` with the same code is not repeated."""
     said = one.diagnostic
     origin = said.place
     place = f"{_printable(origin.file)}:{origin.line}:{origin.column}: " if origin else ""
     label = f"{said.severity.value}[{said.code}]"
     if colour:
         place, label = f"{_BOLD}{place}{_PLAIN}", f"{_COLOUR[said.severity]}{label}{_PLAIN}"
-    yield f"{place}{label}: {_visible(_shown(said.message))}"
+    yield f"{place}{label}: {_visible(_shown(said.message, said))}"
     if origin is not None:
         yield from _caret(origin, colour)
     if said.expected:
@@ -140,7 +130,9 @@ def _full(one: Folded, colour: bool) -> Iterator[str]:
     for outer in include_chain(origin):
         yield f"  included from {_printable(outer.file)}:{outer.line}"
     for note in said.notes:
-        yield f"  note: {_visible(_shown(note))}"
+        if (said.code, note) not in given:
+            yield f"  note: {_visible(_shown(note, said))}"
+    given.update((said.code, note) for note in said.notes)
     if one.consequences:
         yield f"  note: follows from this: {_follows(origin, one.consequences)}"
 
@@ -154,13 +146,13 @@ def _follows(origin: Origin | None, consequences: Sequence[Diagnostic]) -> str:
     if len(told) > _MOST_TOLD or len(told) < len(consequences):
         told = []
     files = dict.fromkeys(one.place.file for one in consequences if one.place is not None and one not in told)
-    parts = [f"line {one.place.line}, {_shown(one.message)}" for one in told if one.place is not None]
+    parts = [f"line {one.place.line}, {_shown(one.message, one)}" for one in told if one.place is not None]
     for file in files:
         lines = line_list(file, consequences)
         word = "lines" if "," in lines or "-" in lines else "line"
         where = "" if origin is not None and file == origin.file else f"{_printable(file)} "
         parts.append(f"{where}{word} {lines}")
-    parts += dict.fromkeys(_shown(one.message) for one in consequences if one.place is None)
+    parts += dict.fromkeys(_shown(one.message, one) for one in consequences if one.place is None)
     return "; ".join(parts)
 
 
@@ -169,7 +161,7 @@ def _caret(origin: Origin, colour: bool) -> Iterator[str]:
     if not origin.text:
         return
     number = f"{origin.line:>5}"
-    text = _visible(_shown(origin.text))
+    text = _visible(_printable(masked_line(origin.text)))
     start, end = origin.column - 1, max(origin.end_column - 1, origin.column)
     if len(text) > _WIDTH:
         cut = max(0, min(start - 20, len(text) - _WIDTH))
@@ -197,7 +189,7 @@ def _json(one: Folded) -> str:
         {
             "code": said.code,
             "severity": said.severity.value,
-            "message": _shown(said.message),
+            "message": _shown(said.message, said),
             "file": _printable(origin.file) if origin else None,
             "line": origin.line if origin else None,
             "column": origin.column if origin else None,
@@ -207,10 +199,10 @@ def _json(one: Folded) -> str:
             "expected": said.expected,
             "suggestion": said.suggestion,
             "fix": said.fix,
-            "notes": [_shown(note) for note in said.notes],
+            "notes": [_shown(note, said) for note in said.notes],
             "consequences": [
                 {
-                    "message": _shown(follows.message),
+                    "message": _shown(follows.message, follows),
                     "file": _printable(follows.place.file) if follows.place else None,
                     "line": follows.place.line if follows.place else None,
                 }

@@ -46,7 +46,7 @@ class Diagnostic(Record):
     `cause`: the mistake of which this is a mere consequence; only keepalived's style prints it by itself.
     `fix`: the text that stands for `origin`'s span in a right file, where that is sure.
     `spoils`: file, first and last line in which unknown keywords and braces are consequences of this.
-    `early`: keepalived counts the line, since it has no end, as part of the line before.
+    `early`: by how many lines keepalived names an earlier one (`Origin.unended`).
     `about`: the place it is about where keepalived names none; its own style does not show it.
     """
 
@@ -65,7 +65,7 @@ class Diagnostic(Record):
     fix: str = ""
     spoils: tuple[str, int, int] | None = None
     about: Origin | None = None
-    early: bool = False
+    early: int = 0
 
     @property
     def place(self) -> Origin | None:

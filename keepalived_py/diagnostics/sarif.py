@@ -17,7 +17,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.HINT: "note"}
 _SAFE = re.compile(r"[A-Za-z0-9._~/:@!$&'()*+,;=-]")
 
-Clean = Callable[[str], str]
+Clean = Callable[[str, Diagnostic | None], str]
 
 
 def _uri(path: str) -> str:
@@ -39,7 +39,7 @@ def _location(origin: Origin, message: str = "") -> dict[str, Any]:
 
 def _related(one: Folded, clean: Clean) -> list[dict[str, Any]]:
     found = [
-        _location(follows.place, clean(f"follows from it: {follows.message}"))
+        _location(follows.place, clean(f"follows from it: {follows.message}", follows))
         for follows in one.consequences
         if follows.place is not None
     ]
@@ -69,7 +69,7 @@ def _result(one: Folded, rules: list[str], clean: Clean) -> dict[str, Any]:
         "ruleId": said.code,
         "ruleIndex": rules.index(said.code),
         "level": _LEVEL[said.severity],
-        "message": {"text": clean(_text(said))},
+        "message": {"text": clean(_text(said), said)},
     }
     if said.place is not None:
         result["locations"] = [_location(said.place)]

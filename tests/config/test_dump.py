@@ -103,7 +103,8 @@ def test_one_block(tmp_path: Path) -> None:
     )
     lines = dump(read_text(tmp_path, text).configuration)
     assert (
-        'garp_group {\n    garp_interval 0.5\n    interfaces {\n        eth0\n        eth1\n    }\n}\n' in lines
+        "garp_group {\n    garp_interval 0.5\n    interfaces {\n        eth0\n        eth1\n    }\n}\n"
+        in lines
     )
     assert "vrrp_track_process web {\n    process nginx\n    weight 10\n}\n" in lines
 
@@ -133,15 +134,16 @@ def test_merged_values_stand_on_their_own(tmp_path: Path) -> None:
 
 # Secrets ---------------------------------------------------------------------
 
-SECRET = "vrrp_instance VI {\n%sauthentication {\nauth_type PASS\nauth_pass geheim\n}\n}\n" % INSTANCE
-KEYS = "vrrp_instance VI {\n%sversion 3\nauth_hmac {\nkey 7 %s\nactive_key 7\n}\n}\n" % (INSTANCE, "k" * 32)
+SECRET = f"vrrp_instance VI {{\n{INSTANCE}authentication {{\nauth_type PASS\nauth_pass geheim\n}}\n}}\n"
+KEY = "k" * 32
+KEYS = f"vrrp_instance VI {{\n{INSTANCE}version 3\nauth_hmac {{\nkey 7 {KEY}\nactive_key 7\n}}\n}}\n"
 
 
 @pytest.mark.parametrize(
     ("text", "secret", "line"),
     [
         (SECRET, "geheim", f"auth_pass {MASK}\n"),
-        (KEYS, "k" * 32, f"key 7 {MASK}\n"),
+        (KEYS, KEY, f"key 7 {MASK}\n"),
         (
             "SSL {\npassword geheim\nca /etc/a\ncertificate /etc/b\nkey /etc/c\n}\n",
             "geheim",
@@ -288,8 +290,8 @@ def _lines(draw: Draw, keyword: Keyword[Any], depth: int) -> list[str]:
     inner = keyword.inner()
     if inner.entry is not None:
         number = draw(st.integers(1, 200))
-        some = st.lists(st.sampled_from(ENTRIES.get(keyword.name, ("x",))), max_size=2, unique=True)
-        content = [entry.replace("%d", str(number)) for entry in draw(some)]
+        entries = st.lists(st.sampled_from(ENTRIES.get(keyword.name, ("x",))), max_size=2, unique=True)
+        content = [entry.replace("%d", str(number)) for entry in draw(entries)]
     else:
         names = [one for one in inner.keywords.values() if not one.removed]
         some = st.lists(st.sampled_from(names), min_size=3, max_size=12 - 2 * depth, unique_by=_name)
@@ -310,13 +312,16 @@ def configurations(draw: Draw) -> str:
     tops = [
         one
         for one in TOP.keywords.values()
-        if not one.removed and one.name not in LEFT_OUT and one.name[0].isalpha() and one.name[:7] != "include"
+        if not one.removed
+        and one.name not in LEFT_OUT
+        and one.name[0].isalpha()
+        and one.name[:7] != "include"
     ]
     chosen = draw(st.lists(st.sampled_from(tops), min_size=1, max_size=6, unique_by=_name))
     return "".join(f"{line}\n" for one in chosen for line in _lines(draw, one, 0))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=configurations())
 def test_generated_files_are_read_again_as_they_were(text: str, tmp_path: Path) -> None:
     loaded = read_text(tmp_path, text)

@@ -96,7 +96,7 @@ def test_schema_has_the_unit_and_range_of_the_arguments() -> None:
         if schema.get("type") not in ("integer", "number") or len(ranges) != 1:
             continue
         low, high = map(float, re.sub(r"(?<=\d)\.\.", " ", ranges[0]).split())
-        smallest = schema.get("minimum", schema.get("exclusiveMinimum"))
+        smallest = schema["minimum"] if "minimum" in schema else schema["exclusiveMinimum"]
         # A value that is refused or corrected never stands in the model: then the range is smaller.
         assert low <= smallest + 0.001 <= low + 2.001, place.path
         assert schema["maximum"] == pytest.approx(high), place.path

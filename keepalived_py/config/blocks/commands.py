@@ -1,7 +1,7 @@
 """Command lines: split by the lexical rule for commands, with an open quote reported."""
 
 from keepalived_py.config.blocks import script_users
-from keepalived_py.config.command_words import split_command, split_quoted
+from keepalived_py.config.command_words import missing_quote, split_command, split_quoted
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Run
 from keepalived_py.diagnostics.report import ErrorClass
@@ -11,15 +11,18 @@ from keepalived_py.model.scripts import Command
 def read_command_line(run: Run, at: Directive) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """`(argv, rest)`: the argument list and the words behind it; an empty argv is no command."""
     argv, rest = split_command(at.raw)
-    if not argv:
-        faulty = next((text for text in (at.raw, *at.words[1:2]) if split_quoted(text) is None), None)
+    if not argv or "\\" in at.raw:
+        # keepalived 2.2.7 removes escapes twice: in the line, and again in its second word.
+        texts = (at.raw, *(split_quoted(at.raw) or ())[1:2])
+        faulty = next((text for text in texts if missing_quote(text)), None)
         if faulty is not None:
             run.error(
-                f"String '{faulty}': missing terminating {_open_quote(faulty)}",
+                f"String '{faulty}': missing terminating {missing_quote(faulty)}",
                 at,
                 code="unmatched-quote",
                 error_class=ErrorClass.UNMATCHED_QUOTE,
             )
+            return (), rest
     return argv, rest
 
 
@@ -48,14 +51,3 @@ def _read_program(run: Run, at: Directive, kind: str) -> Command | None:
         run.log(f"{what} for {kind} script {argv[0]} - ignoring", at)
         return None
     return Command(argv, owner.uid, owner.gid, owner.user, owner.group)
-
-
-def _open_quote(text: str) -> str:
-    """The quote that has no partner in `text`."""
-    quote = ""
-    for char in text:
-        if not quote and char in "'\"":
-            quote = char
-        elif char == quote:
-            quote = ""
-    return quote

@@ -211,7 +211,7 @@ _PEERS: Block[Any] = Block(
     entry=_peer,
     record=UnicastPeer,
     show_entry=_show_peer,
-    entry_help="<IPADDR> [min_ttl <INT>] [max_ttl <INT>]: the address of a peer, and the TTLs accepted from it",
+    entry_help="<IPADDR> [min_ttl <INT>] [max_ttl <INT>]: the address of a peer, and which TTLs count",
 )
 
 KEYWORDS: tuple[Keyword[Any], ...] = (

@@ -148,7 +148,7 @@ def _free(
 def _newer_name(run: Run, target: Draft[Instance], at: Directive, name: str | None) -> InterfaceName | None:
     """The name that a newer version reads, if it is one and free; 2.2.7 has its say elsewhere."""
     kind = "ipvlan" if at.keyword == "use_ipvlan" else "macvlan"
-    others = (own_interface(one) for one in run.written.instances.values() if one is not target)
+    others = tuple(own_interface(one) for one in run.written.instances.values() if one is not target)
     if name is None or name in others or run.host.interface_is_other_than(name, kind):
         return None
     return InterfaceName(name) if _valid_name(name) else None
@@ -165,9 +165,7 @@ def _newer_vmac(run: Run, target: Draft[Instance], at: Directive, found: Vmac) -
             group = next(words, group)
         elif ":" not in word:
             name = name or (next(words, None) if word == "name" else word)
-    return replace(
-        found, interface=_newer_name(run, target, at, name), group=group, netlink_notify=notify
-    )
+    return replace(found, interface=_newer_name(run, target, at, name), group=group, netlink_notify=notify)
 
 
 def _show_vmac(vmac: Vmac | None) -> Iterable[str]:

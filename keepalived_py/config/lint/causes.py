@@ -43,6 +43,7 @@ NAMED = (
     (re.compile(r"Virtual server group (?P<name>\S+) specified but not configured"), "virtual_server_group"),
 )
 _DROPPED = re.compile(r"removing|removed|ignoring|disabling|[Uu]nable|not found|does not exist|No script")
+_OUT_OF_PLACE = frozenset({ErrorClass.UNKNOWN_KEYWORD, ErrorClass.MISSING_BRACE})
 _REFUSED = frozenset({"missing-name", "unterminated-quote"})
 
 
@@ -71,7 +72,7 @@ def with_causes(found: Sequence[Diagnostic], scene: Scene) -> list[Diagnostic]:
     for one, chain in zip(found, chains, strict=True):
         cause = None
         if one.cause is None and not one.own and one.spoils is None:
-            cause = headless.get(id(one)) or _cause(one, chain, inside, scene)
+            cause = headless.get(id(one)) or _cause(one, chain, inside, scene, found)
         if cause is None and _is_total(one):
             cause = next((other for other in found if other.code == one.code and other.origin), None)
         result.append(replace(one, cause=cause) if cause is not None else one)
@@ -98,12 +99,22 @@ def _is_total(one: Diagnostic) -> bool:
     return one.error_class is ErrorClass.BAD_INTERFACE and one.place is None
 
 
-def _cause(one: Diagnostic, chain: Chain, inside: Inside, scene: Scene) -> Diagnostic | None:
+def _misses(other: Diagnostic, unused: Diagnostic) -> bool:
+    """Whether the other complaint misses the script that this one calls unused."""
+    missed = reference(other)
+    return missed is not None and f"script {missed.name} is not used" in unused.message
+
+
+def _cause(
+    one: Diagnostic, chain: Chain, inside: Inside, scene: Scene, every: Sequence[Diagnostic]
+) -> Diagnostic | None:
     missing = reference(one)
     if missing is not None:
         block = scene.places.block(missing.keyword, missing.name)
         said = inside.get(id(block), ())
         return next((other for other, _ in said if other is not one and _DROPPED.search(other.message)), None)
+    if one.code == "unused-script":
+        return next((other for other in every if _misses(other, one)), None)
     words = FOLLOWS.get(one.code)
     block = next((each for each in reversed(chain) if each.body is not None), None)
     if words is None or block is None:
@@ -135,7 +146,7 @@ def _after_refused(found: Sequence[Diagnostic], scene: Scene) -> dict[int, Diagn
     for statement in scene.places.directives:
         said = by_line.get(_line(directive_of(statement)), [])
         refused = next((one for one in said if one.code in _REFUSED), None)
-        unknown = [one for one in said if one.error_class is ErrorClass.UNKNOWN_KEYWORD]
+        unknown = [one for one in said if one.error_class in _OUT_OF_PLACE]
         if refused is not None:
             cause = refused if directive_of(statement).body is None else None
         elif not unknown:

@@ -6,9 +6,10 @@ from functools import cache
 from importlib import import_module
 
 from keepalived_py.base.record import replace
+from keepalived_py.config.lint.advice import Subject
 from keepalived_py.config.lint.causes import reference, with_causes
-from keepalived_py.config.lint.places import Places
 from keepalived_py.config.lint.scene import Chain, Scene
+from keepalived_py.config.lint.scripts import OF_CHECKER, runs
 from keepalived_py.config.similar import closest
 from keepalived_py.diagnostics.report import Diagnostic
 
@@ -18,24 +19,61 @@ _WORDS = re.compile(r"[\w+-]+(?:(?:, | or )[\w+-]+)+(?: or nothing)?|[\w+-]+ or 
 _DIGITS = re.compile(r"\d")
 
 
-def explained(found: Sequence[Diagnostic], places: Places) -> list[Diagnostic]:
+def explained(found: Sequence[Diagnostic], subject: Subject) -> list[Diagnostic]:
     """The diagnostics with what helps to mend them, and each consequence with its cause."""
     if not any(one.error_class is not None or one.logged_only for one in found):
         return list(found)
-    scene = Scene(places)
-    return with_causes([_explained(one, scene) for one in found], scene)
+    scene = Scene(subject.places)
+    placed = [_with_script(one, subject) for one in found]
+    return with_causes([_explained(one, scene) for one in placed], scene)
+
+
+def _with_script(one: Diagnostic, subject: Subject) -> Diagnostic:
+    """The violation of script security at the first script that it is about: keepalived names none."""
+    if one.code != "script-security" or one.place is not None:
+        return one
+    checks = "check scripts" in one.message
+    for run in runs(subject):
+        if (run.at.keyword in OF_CHECKER) is checks:
+            return replace(one, about=run.at.line_origin)
+    return one
 
 
 def _explained(one: Diagnostic, scene: Scene) -> Diagnostic:
     if one.own or one.suggestion:
         return one
+    if one.code == "unknown-keyword":
+        return _joined(one)
     missing = reference(one)
     if missing is not None:
         return _defined(one, scene, missing.keyword, missing.name)
+    if one.code == "missing-brace":
+        return replace(one, notes=(*one.notes, _without_brace(one, scene)))
     if one.code in _FORM and not one.expected:
         form = _form(scene.chain(one.place))
         return replace(one, expected=form) if form else one
     return _choice(one)
+
+
+def _without_brace(one: Diagnostic, scene: Scene) -> str:
+    """Which statement lacks its `{`: keepalived notices at the next one, but for lists at once."""
+    at = one.origin
+    source = scene.places.sources().get(at.file) if at is not None else None
+    if at is None or source is None or one.logged_only:
+        return "the list has no '{' behind it"
+    above = ((line, source.line_text(line).strip()) for line in range(at.line - 1, 0, -1))
+    line, text = next(((line, text) for line, text in above if text and text[0] not in "#!"), (0, ""))
+    return f"'{text}' in line {line} opens a block and has no '{{' behind it"
+
+
+def _joined(one: Diagnostic) -> Diagnostic:
+    """A keyword that was written as several words."""
+    words = one.origin.text.split() if one.origin else []
+    for count in (4, 3, 2):
+        near = "_".join(word.strip("_") for word in words[:count])
+        if len(words) >= count and any(path.rpartition("/")[2] == near for path in _forms()):
+            return replace(one, suggestion=near, notes=(*one.notes, "it is one word"))
+    return one
 
 
 @cache

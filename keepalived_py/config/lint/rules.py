@@ -36,8 +36,6 @@ def without_ignored(
     """What is not switched off, on the command line or by a comment."""
     for one in found:
         optional = one.own or one.logged_only
-        if optional and (
-            one.code in ignored or (switches is not None and switches.off(one.code, one.place))
-        ):
+        if optional and (one.code in ignored or (switches is not None and switches.off(one.code, one.place))):
             continue
         yield one

@@ -26,6 +26,7 @@ COMMANDS = frozenset(
         *("vrrp_notify_fifo_script", "lvs_notify_fifo_script"),
     )
 )
+OF_CHECKER = frozenset(("misc_path", "quorum_up", "quorum_down", "notify_up", "notify_down"))
 FILE_TEST = "<"  # `script "<FILE"` only looks whether the file can be opened
 SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "zsh", "env", "sudo", "su", "ssh"))
 SHELL_WORDS = frozenset(
@@ -44,7 +45,7 @@ class Run(Record):
     gid: int
 
 
-def _runs(subject: Subject) -> Iterator[Run]:
+def runs(subject: Subject) -> Iterator[Run]:
     """All command lines whose user exists."""
     default = _default_user(subject)
     for block in subject.places.everything():
@@ -93,7 +94,7 @@ def _ids(host: Host, words: Sequence[str]) -> tuple[int, int] | None:
 
 
 def _missing(subject: Subject) -> Iterator[Advice]:
-    for run in _runs(subject):
+    for run in runs(subject):
         program = run.argv[0]
         if check(subject.host, program, run.uid, run.gid).access in (Access.NOT_FOUND, Access.NO_FILE):
             reason = _not_there(subject.host, program, run.uid, run.gid)
@@ -118,7 +119,7 @@ def _not_there(host: Host, program: str, uid: int, gid: int) -> str:
 
 
 def _not_executable(subject: Subject) -> Iterator[Advice]:
-    for run in _runs(subject):
+    for run in runs(subject):
         verdict = check(subject.host, run.argv[0], run.uid, run.gid)
         if verdict.access is not Access.NOT_EXECUTABLE:
             continue
@@ -132,7 +133,7 @@ def _not_executable(subject: Subject) -> Iterator[Advice]:
 
 
 def _insecure(subject: Subject) -> Iterator[Advice]:
-    for run in _runs(subject):
+    for run in runs(subject):
         verdict = check(subject.host, run.argv[0], run.uid, run.gid)
         if verdict.access is not Access.INSECURE:
             continue
@@ -185,7 +186,7 @@ def _may(found: FileStatus, uid: int, gid: int, bit: int) -> bool:
 
 
 def _shell(subject: Subject) -> Iterator[Advice]:
-    for run in _runs(subject):
+    for run in runs(subject):
         if run.argv[0].rpartition("/")[2] in SHELLS:
             continue
         found = [word for word in run.argv[1:] if word in SHELL_WORDS or word.startswith(("$(", "`"))]
