@@ -15,7 +15,8 @@ from keepalived_py.config.blocks import root
 from keepalived_py.config.document import Directive, Document, Statement
 from keepalived_py.config.host import Host
 from keepalived_py.config.resolve import finish
-from keepalived_py.config.schema import BASELINE, Run, walk
+from keepalived_py.config.schema import BASELINE, Run
+from keepalived_py.config.walk import walk
 from keepalived_py.config.written import Written
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
 from keepalived_py.model.config import Configuration

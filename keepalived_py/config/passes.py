@@ -13,7 +13,8 @@ from typing import Any
 
 from keepalived_py.base.record import Record, replace
 from keepalived_py.config.document import Directive, Statement
-from keepalived_py.config.schema import Block, Keyword, Run, walk
+from keepalived_py.config.schema import Block, Keyword, Run
+from keepalived_py.config.walk import walk
 from keepalived_py.config.written import Written
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
@@ -45,7 +46,6 @@ class Roots(Record):
 
     first: Block[Written]
     again: Callable[[Written], Block[Written]]
-
 
 
 def _skip(run: Run, target: object, at: Directive) -> None:
