@@ -7,7 +7,8 @@ the purpose and ends with this process, on the same machine, from the same folde
 interfaces and scripts that the files name exist.  Printed are the shares of
 files for which
 
-- the exit codes are equal (where keepalived ends by a signal, any code but 0 is);
+- the exit codes are equal (where keepalived crashes, any code but 0 is; where it
+  kills itself, which it does for every script of another user, any code is);
 - the flagged lines are equal: each line that keepalived flags is flagged here
   or lies inside a block whose keyword is reported as unknown; no other is flagged;
 - the sets of messages are equal (they are counted, not asserted).
@@ -19,6 +20,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -239,6 +241,7 @@ def compare(name: str, real: Verdict, own: Verdict) -> Compared:
         missing -= inside
     crashed = real.code < 0
     same_code = own.code != 0 if crashed else own.code == real.code
+    same_code = same_code or real.code == -signal.SIGTERM
     return Compared(name, real, own, same_code, missing, frozenset() if crashed else own.flags - real.flags)
 
 

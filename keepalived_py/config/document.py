@@ -10,6 +10,7 @@ for an `Origin`.
 """
 
 import re
+from bisect import bisect_right
 
 from keepalived_py.base.record import Record
 from keepalived_py.diagnostics.origin import Origin
@@ -65,7 +66,7 @@ class Source:
                 found = text.find(statement)
             if found >= 0:
                 start, end = found, found + len(statement)
-        unended = sum(cut <= line for cut in self.cuts) + (line == len(self._lines or ()) and text != "")
+        unended = bisect_right(self.cuts, line) + (line == len(self._lines or ()) and text != "")
         return Origin(self.name, line, start + 1, max(end, start) + 1, text, self._parent(), unended)
 
     def _parent(self) -> Origin | None:

@@ -16,6 +16,7 @@ from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.base.record import Struct, fresh
 
 BLANKS = " \t\r\f\v\n"
+_SPACES = (" ", "\t")
 MAX_LINE_BYTES = 1023
 MAX_ROUNDS = 64
 MAX_DEPTH = 24
@@ -44,6 +45,8 @@ def strip_comment(text: str) -> str:
     """`text` without its comment and outer blanks; `\\#` and `\\!` outside quotes become plain."""
     if "#" in text or "!" in text:
         text = _COMMENT.sub(_keep, text)
+    if text[-1:] == "\\" and text[-2:-1] in _SPACES:
+        text = text[:-1].rstrip(BLANKS) + "\\"  # a backslash at the end moves up to the last word
     return text.strip(BLANKS)
 
 

@@ -132,11 +132,14 @@ def interpret(
     """
     before = tuple(lexical)
     run = _read(directives, before, host, compat)
-    if run.stopped:
-        found = _in_order(passes.unread(run, before), run.diagnostics)
+    verdict = run.verdict or run
+    if verdict.stopped:
+        found = _in_order(passes.unread(verdict, before), verdict.diagnostics)
         return Loaded(Configuration(), found, EXIT_CONFIG, EXIT_CONFIG, _namespace(run))
     refused = finish(run)
-    found = _in_order(before, run.diagnostics)
+    if verdict is not run:
+        finish(verdict)
+    found = _in_order(before, verdict.diagnostics)
     code = exit_code_of_test(found)
     return Loaded(_maker(run, refused), found, code, EXIT_CONFIG if refused else None, _namespace(run))
 

@@ -72,8 +72,9 @@ def read(run: Run, roots: Roots, directives: Sequence[Statement], lexical: Itera
     """Read everything into `run.written`; the run that was made instead where passes were needed."""
     walk(run, roots.again(run.written), run.written, directives)
     before = tuple(lexical)
-    if run.newer_block and not run.stopped:
-        return _as_refused(run, roots, directives, before)
+    if run.newer and not run.stopped:
+        run.verdict = _as_refused(run, roots, directives, before)
+        return run
     if run.stopped or run.uneven or any(_matters(one) for one in (*before, *run.diagnostics)):
         return _read_by_process(run, roots, directives, before)
     return run
@@ -114,7 +115,7 @@ def _position(origin: Origin) -> tuple[int, ...]:
 
 
 def _matters(one: Diagnostic) -> bool:
-    return one.error_class in DISAGREE or one.code == NOBODY or _unended(one)
+    return one.error_class in DISAGREE or (one.code == NOBODY and one.error_class is not None) or _unended(one)
 
 
 def _unended(one: Diagnostic) -> bool:
@@ -129,9 +130,10 @@ def _early(one: Diagnostic) -> Diagnostic:
 def _as_refused(
     run: Run, roots: Roots, directives: Sequence[Statement], lexical: Sequence[Diagnostic]
 ) -> Run:
-    """A version that does not know a block reads its content as that of the block around it.
+    """What a version says that does not know all that `run` has understood.
 
-    What comes of that is said, as a consequence of the block's keyword; the model has the block.
+    It reads the content of an unknown block as that of the block around it, and what
+    comes of that is a consequence of the block's keyword.
     """
     verdict = Run(run.host, Written(globals=run.written.globals), run.compat, strict=True)
     verdict = _read_by_process(verdict, roots, directives, lexical)
@@ -143,9 +145,8 @@ def _as_refused(
             cause = one
         follows = _key(one) not in known and one.cause is None and cause is not None
         said.append(replace(one, cause=cause) if follows else one)
-    run.diagnostics = said
-    run.stopped = verdict.stopped
-    return run
+    verdict.diagnostics = said
+    return verdict
 
 
 def _globals(run: Run, roots: Roots, directives: Sequence[Statement]) -> Any:

@@ -17,6 +17,7 @@ import stat
 from collections.abc import Iterator
 
 from keepalived_py.base.pattern import lazy_pattern
+from keepalived_py.base.record import replace
 from keepalived_py.config.document import Line, Source
 from keepalived_py.config.expand import BLANKS, MAX_LINE_BYTES, Expander, open_quote, strip_comment
 from keepalived_py.config.include_names import find_names, has_brace
@@ -29,6 +30,7 @@ _CUT = lazy_pattern(r'"[^"]*"?|[^{}"]+|[{}]')
 _BEHIND_BRACE = lazy_pattern(r'"[^"]*"?|[{}][ \t]*(?=[@~$]|include)')
 _PERHAPS_LONG = MAX_LINE_BYTES // 4  # characters; each has up to four bytes
 
+MAX_INCLUDE_DEPTH = 64
 ALL_CHECKS = frozenset({"read", "match", "wildcard_match", "brace_match"})
 _UNSEEN = (
     ("nul-byte", "\0", "The line ends for keepalived at its NUL byte; the rest of it is ignored"),
@@ -76,6 +78,9 @@ class Reader:
     def _fail(self, message: str, failed: bool) -> None:
         """Say what an include could not find or read; `failed`: one of its checks forbids that."""
         self._report("include-failed", message, None)
+        origin = self.diagnostics[-1].origin  # said by the parent process alone, which counts in its own way
+        if origin is not None and origin.unended:
+            self.diagnostics[-1] = replace(self.diagnostics[-1], early=origin.unended)
         self.include_failed = self.include_failed or failed
 
     def _files(self, pattern: str, folder: str, checks: frozenset[str]) -> Iterator[Line]:
@@ -117,6 +122,10 @@ class Reader:
         """The text of a file; None, with a message, if it may not be read as a configuration."""
         if os.path.realpath(path) in self._reading:
             self._complain("include-loop", f"Configuration file '{name}' includes itself - skipping")
+            return None
+        if len(self._reading) >= MAX_INCLUDE_DEPTH:
+            text = f"Configuration file '{name}' is included through {MAX_INCLUDE_DEPTH} others - skipping"
+            self._complain("include-too-deep", text)
             return None
         try:
             mode = os.stat(path).st_mode
@@ -211,14 +220,19 @@ class Reader:
 
     def _logical(self, text: str) -> Iterator[str]:
         """What is behind a brace is a line of its own: a condition, definition or include if it begins so."""
-        for logical in self._expander.lines(text):
+        waiting = [self._expander.lines(text)]  # a stack: a line may hold more braces than calls may nest
+        while waiting:
+            logical = next(waiting[-1], None)
+            if logical is None:
+                waiting.pop()
+                continue
             cuts = (cut for cut in _BEHIND_BRACE.finditer(logical) if cut.group()[0] != '"')
             cut = next(cuts, None)
             if cut is None:
                 yield logical
             else:
                 yield logical[: cut.end()].rstrip(BLANKS)
-                yield from self._logical(logical[cut.end() :])
+                waiting.append(self._expander.lines(logical[cut.end() :]))
 
     def _open_quote(self, text: str) -> None:
         """keepalived looks for an open quote before it expands a line, and again afterwards."""

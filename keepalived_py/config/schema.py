@@ -40,7 +40,8 @@ class Run:
     that are newer are understood all the same, unless `strict`.  `stopped`: a
     required argument was missing.  `cause`: the mistake whose consequences are
     being read.  `uneven`: the two stacks were of different height once.
-    `newer_block`: a block was understood that `compat` does not know.
+    `newer`: something was understood that `compat` reads otherwise; the `verdict` is
+    then that of another run, which reads as `compat` does.
     `process`: which one of keepalived's reads ("" for all in one).
     """
 
@@ -58,7 +59,8 @@ class Run:
         self.strict = strict
         self.process = process
         self.uneven = False
-        self.newer_block = False
+        self.newer = False
+        self.verdict: Run | None = None
         self.diagnostics: list[Diagnostic] = []
         self.stopped = False
         self.cause: Diagnostic | None = None

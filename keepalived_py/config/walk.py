@@ -344,7 +344,7 @@ class _Walk:
 
     def _newer(self, keyword: Keyword[Any], directive: Directive) -> Diagnostic:
         """It is understood, but the version whose verdict is wanted does not know it."""
-        self.run.newer_block = self.run.newer_block or keyword.block is not None
+        self.run.newer = self.run.newer or keyword.block is not None
         return self.run.error(
             f"Unknown keyword '{keyword.name}'",
             directive,

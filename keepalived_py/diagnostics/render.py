@@ -23,6 +23,7 @@ Style = Literal["keepalived", "full", "json", "sarif"]
 
 _COLOUR = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.HINT: "\x1b[1;36m"}
 _BOLD, _CARET, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
+MOST_SHOWN = 2000
 _MOST_TOLD = 3
 _WIDTH = 160  # of a source line; more would not help anybody
 
@@ -42,12 +43,13 @@ def render(diagnostics: Iterable[Diagnostic], style: Style, colour: bool = False
     `keepalived`: `(FILE: Line N) text`, what keepalived prints at `-t` and nothing more.
     `full`: place, code, source line with carets, help.  `json`: one object per line.
     `sarif`: one SARIF 2.1.0 document, also when there is nothing to say.
+    All but `keepalived` end after MOST_SHOWN, with a hint that says how many more there are.
     `colour` adds terminal colours to `full`.
     """
     if style == "keepalived":
         lines = [_keepalived(d) for d in diagnostics if not (d.logged_only or d.own)]
         return "".join(f"{line}\n" for line in dict.fromkeys(lines))
-    found = [_helped(one) for one in folded(diagnostics)]
+    found = [_helped(one) for one in _first(folded(diagnostics))]
     if style == "sarif":
         from keepalived_py.diagnostics.sarif import sarif  # paid only for this style
 
@@ -58,6 +60,15 @@ def render(diagnostics: Iterable[Diagnostic], style: Style, colour: bool = False
         given: set[tuple[str, str]] = set()
         lines = ["\n".join(_full(one, colour, given)) for one in found]
     return "".join(f"{line}\n" for line in dict.fromkeys(lines))
+
+
+def _first(found: list[Folded]) -> list[Folded]:
+    """As many as anybody reads, and how many more there are."""
+    more = len(found) - MOST_SHOWN
+    if more <= 0:
+        return found
+    text = f"{more} more are not shown; mend the first ones, many of the others will be gone"
+    return [*found[:MOST_SHOWN], Folded(Diagnostic("more", text, Severity.HINT, None, None, own=True))]
 
 
 def _helped(one: Folded) -> Folded:

@@ -23,6 +23,8 @@ def _server(run: Run, target: Any, at: Directive) -> object:
         run.error(f"Invalid smtp server {host} {port_text}", at, word=2)
         return FAILED
     numeric = None if "-" in host or "/" in host else values.address(host)
+    if numeric is not None and "%" in host and not run.host.interface_exists(host.partition("%")[2]):
+        numeric = None
     if numeric is None and not run.host.resolves(host):
         run.error(f"Invalid smtp server {host} {port_text}", at, word=1, code="unknown-host")
     return MailServer(numeric if numeric is not None else host, port)

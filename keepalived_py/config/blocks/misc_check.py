@@ -96,7 +96,7 @@ def closed(run: Run, check: Any, at: Directive) -> None:
             )
         check.drop()
         return
-    user = check.__dict__.get("user") or script_users.default_user(run, end or at, run.written)
+    user = check.__dict__.get("user") or script_users.default_user(run, end, run.written)
     if user is None:
         run.error(
             f"Unable to set default user for misc script {_shown(check)} - removing", end, code="unknown-user"

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Run
 from keepalived_py.config.written import Written
-from keepalived_py.diagnostics.report import Severity
 from keepalived_py.model.globals import Owner
 
 DEFAULT_USER = "keepalived_script"
@@ -33,23 +32,21 @@ def find_owner(run: Run, at: Directive, words: Sequence[str]) -> Owner | None:
     if len(words) < 2:
         return Owner(user.uid, user.gid, words[0])
     name = words[1].removeprefix(":")
-    group = run.host.group_id(name)
+    newer = name != words[1] and run.compat < COLON_SINCE
+    group = None if newer and run.strict else run.host.group_id(name)
     if group is None:
-        run.log(f"Script group '{words[1]}' does not exist", at, code="unknown-group")
+        note = f" (keepalived understands a colon before it since {COLON_SINCE})" if newer else ""
+        run.log(f"Script group '{words[1]}' does not exist{note}", at, code="unknown-group")
         return None
-    if name != words[1] and run.compat < COLON_SINCE:
-        run.error(
-            f"Script group '{words[1]}' does not exist",
-            at,
-            code="newer-syntax",
-            severity=Severity.WARNING,
-            notes=(f"a colon before the group is understood by keepalived since {COLON_SINCE}",),
-        )
+    run.newer = run.newer or newer
     return Owner(user.uid, group, words[0], name)
 
 
-def default_user(run: Run, at: Directive, written: Written) -> tuple[int, int] | None:
-    """The user of a script that names none; None if there is none that may be used."""
+def default_user(run: Run, at: Directive | None, written: Written) -> tuple[int, int] | None:
+    """The user of a script that names none; None if there is none that may be used.
+
+    `at` None: the file has ended inside the block that asks.
+    """
     if written.default_user_failed:
         return None
     chosen: Owner | None = written.globals.script_user

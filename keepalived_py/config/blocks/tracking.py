@@ -188,7 +188,7 @@ def _named(kind: Kind) -> Any:
         entry = _Entry(kind, run, target, at)
         name = at.words[0]
         known = getattr(run.written, kind.objects).get(name)
-        if known is None:
+        if known is None or (kind is BFD and not known.vrrp):
             entry.complain(kind.unknown, 0, "unknown-name", expected="a name defined above")
             return
         if entry.duplicate():

@@ -111,8 +111,8 @@ def address(text: str) -> Address | None:
 
 
 def connection_address(text: str) -> Address | None:
-    """An address of a peer or source: everything from `-` or `/` on is dropped."""
-    return address(re.split(r"[-/]", text, maxsplit=1)[0])
+    """An address of a peer or source: what follows `-`, or `/` if there is none, is dropped; no interface."""
+    return None if "%" in text else address(text.partition("-" if "-" in text else "/")[0])
 
 
 def second(at: Directive) -> str:

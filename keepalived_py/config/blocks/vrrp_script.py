@@ -245,7 +245,7 @@ def closed(run: Run, script: Script, at: Directive) -> None:
     if script.removed:
         return
     written = run.written
-    user = script.user or script_users.default_user(run, end or at, written)
+    user = script.user or script_users.default_user(run, end, written)
     if user is None:
         message = f"Unable to set default user for vrrp script {script.name} - removing"
         run.error(message, end, code="unknown-user")

@@ -13,6 +13,7 @@ from keepalived_py.config.lint.scripts import OF_CHECKER, runs
 from keepalived_py.config.similar import closest
 from keepalived_py.diagnostics.report import Diagnostic
 
+MOST_EXPLAINED = 5000
 _FORM = frozenset({"missing-parameter", "missing-value", "invalid-number"})
 _WORDS = re.compile(r"[\w+-]+(?:(?:, | or )[\w+-]+)+(?: or nothing)?|[\w+-]+ or nothing")
 
@@ -20,12 +21,15 @@ _DIGITS = re.compile(r"\d")
 
 
 def explained(found: Sequence[Diagnostic], subject: Subject) -> list[Diagnostic]:
-    """The diagnostics with what helps to mend them, and each consequence with its cause."""
+    """The diagnostics with what helps to mend them, and each consequence with its cause.
+
+    Beyond the first few thousand nobody reads it.
+    """
     if not any(one.error_class is not None or one.logged_only for one in found):
         return list(found)
     scene = Scene(subject.places)
-    placed = [_with_script(one, subject) for one in found]
-    return with_causes([_explained(one, scene) for one in placed], scene)
+    placed = [_with_script(one, subject) for one in found[:MOST_EXPLAINED]]
+    return with_causes([_explained(one, scene) for one in placed], scene) + list(found[MOST_EXPLAINED:])
 
 
 def _with_script(one: Diagnostic, subject: Subject) -> Diagnostic:
@@ -71,7 +75,7 @@ def _joined(one: Diagnostic) -> Diagnostic:
     words = one.origin.text.split() if one.origin else []
     for count in (4, 3, 2):
         near = "_".join(word.strip("_") for word in words[:count])
-        if len(words) >= count and any(path.rpartition("/")[2] == near for path in _forms()):
+        if len(words) >= count and near in _names():
             return replace(one, suggestion=near, notes=(*one.notes, "it is one word"))
     return one
 
@@ -80,6 +84,11 @@ def _joined(one: Diagnostic) -> Diagnostic:
 def _forms() -> dict[str, str]:
     table = import_module("keepalived_py.config.table")  # all blocks: paid for by a mistake only
     return {place.path: table.signature(place.keyword) for place in table.places() if not place.option}
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(path.rpartition("/")[2] for path in _forms())
 
 
 def _form(chain: Chain) -> str:

@@ -70,7 +70,7 @@ def _of_block(block: Directive, host: Host, default: tuple[int, int] | None) -> 
 def _interesting(body: Sequence[Statement]) -> Iterator[Directive]:
     """Statements that open blocks or run commands; others are not even taken apart."""
     for one in body:
-        if isinstance(one, Directive) or one[0].split(None, 1)[0] in COMMANDS:
+        if isinstance(one, Directive) or (one[0].split(None, 1) or ("",))[0] in COMMANDS:
             yield directive_of(one)
 
 
