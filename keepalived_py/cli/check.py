@@ -77,9 +77,7 @@ def _read_in_namespace(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]]
 def _read_as_parent(options: Options, host: "Host") -> "tuple[Loaded, Sequence[Diagnostic]]":
     from keepalived_py.config.load import load_as_parent
 
-    loaded = load_as_parent(
-        options.file, config_id=_config_id(options, host), host=host, **_version(options)
-    )
+    loaded = load_as_parent(options.file, config_id=_config_id(options, host), host=host, **_version(options))
     return loaded, loaded.diagnostics
 
 

@@ -12,7 +12,10 @@ from keepalived_py.base.pattern import lazy_pattern
 
 _SIMPLE = {"a": "\a", "b": "\b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _ESCAPE = lazy_pattern(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|c.|.)", re.DOTALL)
-_PART = lazy_pattern(r"""\\(?:x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|c.|.)|"|'|\s+|[^\\"'\s]+|\\""", re.DOTALL)
+_PART = lazy_pattern(
+    r"""\\(?:x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|c.|.)|"|'|\s+|[^\\"'\s]+|\\""", re.DOTALL | re.ASCII
+)
+_BLANKS = " \t\n\r\f\v"
 
 
 def _unescape(escape: str) -> str:
@@ -45,7 +48,7 @@ def missing_quote(text: str) -> str:
 
 
 def split_quoted(text: str) -> tuple[str, ...] | None:
-    """Words of `text` by the rule for command lines; None if a quote has no partner, or nothing follows a backslash."""
+    """Words of `text` by the rule for command lines; None if a quote or a backslash is open at the end."""
     words: list[str] = []
     word: list[str] | None = None
     quote = ""
@@ -54,7 +57,7 @@ def split_quoted(text: str) -> tuple[str, ...] | None:
         if part in ('"', "'") and quote in ("", part):
             quote = "" if quote else part
             word = word if word is not None else []
-        elif part[0].isspace() and not quote:
+        elif part[0] in _BLANKS and not quote:
             if word is not None:
                 words.append("".join(word))
             word = None
@@ -78,7 +81,7 @@ def _outer_words(text: str) -> tuple[str, ...] | None:
         if part in ('"', "'") and quote in ("", part):
             quote = "" if quote else part
             word = word if word is not None else []
-        elif part[0].isspace() and not quote:
+        elif part[0] in _BLANKS and not quote:
             if word is not None:
                 spans.append("".join(word))
             word = None

@@ -16,11 +16,11 @@ from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.base.record import Struct, fresh
 
 BLANKS = " \t\r\f\v\n"
-_SPACES = (" ", "\t")
 MAX_LINE_BYTES = 1023
 MAX_ROUNDS = 64
 MAX_DEPTH = 24
 MAX_EXPANSION = 200_000
+COSTLY = 96  # bytes: a line of parameters that is much longer has been expanded, and will be again
 
 _DEFINITION = lazy_pattern(r"\$([A-Za-z_][A-Za-z0-9_]*)=[ \t]*(.*)", re.DOTALL)
 _USE = lazy_pattern(r"\$\{([A-Za-z_][A-Za-z0-9_]*)([ \t][^{}]*)?\}|\$([A-Za-z_][A-Za-z0-9_]*)(?=[ \t,)]|$)")
@@ -43,11 +43,13 @@ def _keep(match: re.Match[str]) -> str:
 
 def strip_comment(text: str) -> str:
     """`text` without its comment and outer blanks; `\\#` and `\\!` outside quotes become plain."""
+    goes_on = text.endswith("\\") and (len(text) - len(text.rstrip("\\"))) % 2
+    if goes_on:
+        text = text[:-1]
     if "#" in text or "!" in text:
         text = _COMMENT.sub(_keep, text)
-    if text[-1:] == "\\" and text[-2:-1] in _SPACES:
-        text = text[:-1].rstrip(BLANKS) + "\\"  # a backslash at the end moves up to the last word
-    return text.strip(BLANKS)
+    # A backslash at the end moves up to the last word, even out of a comment.
+    return text.strip(BLANKS) + "\\" if goes_on else text.strip(BLANKS)
 
 
 def open_quote(text: str) -> bool:
@@ -119,7 +121,7 @@ class Expander(Struct):
         """The logical lines that `text` (one line) stands for."""
         conditional = True
         for _ in range(MAX_ROUNDS):
-            if not self._spend(depth):
+            if not self._spend(depth, 1 + (len(text) // COSTLY) ** 2 if "$" in text else 1):
                 return
             text = text if self._is_definition(text) else strip_comment(text)
             if text[:1] == "@" and conditional:
@@ -144,10 +146,11 @@ class Expander(Struct):
     def _is_definition(self, text: str) -> bool:
         return "\n" in text and text[:1] == "$"
 
-    def _spend(self, depth: int) -> bool:
+    def _spend(self, depth: int, cost: int = 1) -> bool:
         """Every step costs; False when the line is nested too deep or all is spent."""
-        self.budget -= 1
-        if self.budget == 0:
+        left = self.budget
+        self.budget -= cost
+        if left > 0 >= self.budget:
             self.complain("expansion-too-large", "Parameters expand to too many lines - ignoring the rest")
         elif depth == MAX_DEPTH:
             self.budget = min(self.budget, 1000)  # one loop must not cost as much as a whole file

@@ -40,6 +40,9 @@ def find_names(pattern: str, folder: str) -> tuple[list[str], bool, bool]:
 
 
 def _matches(pattern: str, folder: str) -> tuple[list[str], bool]:
+    if "\\" in pattern:  # it only hides what follows, and makes keepalived miss nothing
+        pattern = re.sub(r"\\(.?)", r"\1", pattern, flags=re.DOTALL)
+        return ([pattern] if os.path.lexists(os.path.join(folder, pattern)) else []), False
     if not _MAGIC.search(pattern):
         there = os.path.lexists(os.path.join(folder, pattern))
         return ([pattern] if there else []), not there

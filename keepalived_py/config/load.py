@@ -97,7 +97,7 @@ def _of_parent(document: Document, code: int, host: Host, compat: str) -> Loaded
     run = passes.read_as_parent(
         Run(host, Written(), compat), ROOTS, document.directives, document.diagnostics
     )
-    found = _in_order(passes.unread(run, document.diagnostics), run.diagnostics)
+    found = _in_order((), passes.unread(run, run.diagnostics))
     return Loaded(Configuration(), found, EXIT_CONFIG if run.stopped else code, EXIT_SECURITY)
 
 
@@ -136,9 +136,10 @@ def interpret(
     if verdict.stopped:
         found = _in_order(passes.unread(verdict, before), verdict.diagnostics)
         return Loaded(Configuration(), found, EXIT_CONFIG, EXIT_CONFIG, _namespace(run))
-    refused = finish(run)
+    refused = run.stopped or finish(run)
     if verdict is not run:
         finish(verdict)
+        verdict.diagnostics += passes.said_by_newer(run, verdict)
     found = _in_order(before, verdict.diagnostics)
     code = exit_code_of_test(found)
     return Loaded(_maker(run, refused), found, code, EXIT_CONFIG if refused else None, _namespace(run))

@@ -13,7 +13,7 @@ from typing import Any
 
 from keepalived_py.base.record import Record, replace
 from keepalived_py.config.document import Directive, Statement
-from keepalived_py.config.schema import Block, Keyword, Run
+from keepalived_py.config.schema import BASELINE, Block, Keyword, Run
 from keepalived_py.config.walk import walk
 from keepalived_py.config.written import Written
 from keepalived_py.diagnostics.origin import Origin
@@ -60,10 +60,16 @@ def _skipped(keyword: Keyword[Written]) -> Keyword[Written]:
     return Keyword(keyword.name, block=_NOTHING, open=_skip)
 
 
+def _refused(keyword: Keyword[Written]) -> bool:
+    """Whether no process of that version knows it."""
+    return bool(keyword.removed) or keyword.since > BASELINE
+
+
 def restricted(root: Block[Written], active: Callable[[str], bool]) -> Block[Written]:
     """The top level as one process sees it; `active` tells which of its blocks and words it reads."""
     keywords = {
-        name: keyword if active(name) else _skipped(keyword) for name, keyword in root.keywords.items()
+        name: keyword if active(name) or _refused(keyword) else _skipped(keyword)
+        for name, keyword in root.keywords.items()
     }
     return replace(root, keywords=keywords)
 
@@ -72,7 +78,7 @@ def read(run: Run, roots: Roots, directives: Sequence[Statement], lexical: Itera
     """Read everything into `run.written`; the run that was made instead where passes were needed."""
     walk(run, roots.again(run.written), run.written, directives)
     before = tuple(lexical)
-    if run.newer and not run.stopped:
+    if run.newer:
         run.verdict = _as_refused(run, roots, directives, before)
         return run
     if run.stopped or run.uneven or any(_matters(one) for one in (*before, *run.diagnostics)):
@@ -86,9 +92,7 @@ def read_as_parent(
     """What the parent process alone finds: keepalived gets no further."""
     one = Run(run.host, Written(globals=_globals(run, roots, directives)), run.compat, process="parent")
     walk(one, restricted(roots.again(one.written), _reader(one.process)), one.written, directives)
-    said = one.diagnostics
-    one.diagnostics = []
-    _merge(one, (_early(each) for each in (*(each for each in lexical if _unended(each)), *said)))
+    one.diagnostics = [_early(each) for each in (*lexical, *one.diagnostics)]
     return one
 
 
@@ -99,7 +103,7 @@ def unread(run: Run, lexical: Sequence[Diagnostic]) -> list[Diagnostic]:
         return list(lexical)
     end = _position(stop.origin)
     return [
-        one if one.origin is not None and _position(one.origin) <= end else replace(one, own=True)
+        _early(one) if one.origin is not None and _position(one.origin) <= end else replace(one, own=True)
         for one in lexical
     ]
 
@@ -115,7 +119,8 @@ def _position(origin: Origin) -> tuple[int, ...]:
 
 
 def _matters(one: Diagnostic) -> bool:
-    return one.error_class in DISAGREE or (one.code == NOBODY and one.error_class is not None) or _unended(one)
+    asked = one.code == NOBODY and one.error_class is not None
+    return asked or one.error_class in DISAGREE or _unended(one)
 
 
 def _unended(one: Diagnostic) -> bool:
@@ -149,9 +154,20 @@ def _as_refused(
     return verdict
 
 
+def said_by_newer(run: Run, verdict: Run) -> list[Diagnostic]:
+    """What only a version says that understands everything: help for people, no part of the verdict."""
+    known = {_key(one) for one in verdict.diagnostics}
+    return [
+        replace(one, own=True, error_class=None, stops=False)
+        for one in run.diagnostics
+        if _key(one) not in known and not one.logged_only
+    ]
+
+
 def _globals(run: Run, roots: Roots, directives: Sequence[Statement]) -> Any:
     """The globals as the parent process finds them, wherever the braces are."""
     first = Run(run.host, Written(), run.compat, strict=run.strict, process="parent")
+    first.quoted_braces = run.quoted_braces
     walk(first, restricted(roots.first, _reader(first.process)), first.written, directives)
     return first.written.globals
 
@@ -168,6 +184,7 @@ def _read_by_process(
     for process in ("parent", "checker", "vrrp", "bfd"):
         written = whole.written if process == "parent" else Written(globals=found)
         one = Run(run.host, written, run.compat, strict=run.strict, process=process)
+        one.quoted_braces = run.quoted_braces
         one.written.default_user = before.default_user
         one.written.default_user_failed = before.default_user_failed
         before = one.written

@@ -11,10 +11,8 @@ nothing is repaired here: the brackets nest as they stand.  Which brace was
 meant is worked out afterwards, in `braces`, and only where the count is wrong.
 """
 
-import re
 from collections.abc import Callable, Sequence
 
-from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.braces import PIECES, blame
 from keepalived_py.config.document import Directive, Line, Source, Statement, directive_of, split_words
 from keepalived_py.config.expand import open_quote
@@ -93,7 +91,7 @@ class Scanner:
             else:
                 self._opened(source, line, len(text) - 1)
             return
-        if text.count('"') % 2:
+        if text.count('"') % 2 or ("\\" in text and open_quote(text)):
             self._unmatched(text, source, line)
         for match in PIECES.finditer(text):
             if self._given_up:
@@ -114,8 +112,13 @@ class Scanner:
             header = directive_of(self._into.pop())
             header.opened_at(source, line)
             self._enter(header)
-        else:
-            self._enter(Directive((), "{", source, None, False, line, offset))
+            return
+        stray = Directive((), "{", source, None, False, line, offset)
+        self._extra += 1
+        if self._extra > MOST_EXTRA:
+            self._give_up(f"More than {MOST_EXTRA} braces too many", stray.line_origin)
+            return
+        self._enter(stray)
 
     def _enter(self, header: Directive) -> None:
         if self._gathered == GATHERED_LEVELS:
@@ -151,7 +154,7 @@ class Scanner:
         stray = Directive(("}",), "}", source, None, False, line, offset)
         self._extra += 1
         if self._extra > MOST_EXTRA:
-            self._give_up(f"More than {MOST_EXTRA} '}}' too many", stray.line_origin)
+            self._give_up(f"More than {MOST_EXTRA} braces too many", stray.line_origin)
             return
         self.diagnostics.append(
             Diagnostic(

@@ -42,6 +42,8 @@ class Run:
     being read.  `uneven`: the two stacks were of different height once.
     `newer`: something was understood that `compat` reads otherwise; the `verdict` is
     then that of another run, which reads as `compat` does.
+    `quoted_braces`: a brace stands in quotes, which keepalived takes for one all the same.
+    `at_end`: the file ends behind the statement being read.
     `process`: which one of keepalived's reads ("" for all in one).
     """
 
@@ -59,6 +61,8 @@ class Run:
         self.strict = strict
         self.process = process
         self.uneven = False
+        self.quoted_braces = False
+        self.at_end = False
         self.newer = False
         self.verdict: Run | None = None
         self.diagnostics: list[Diagnostic] = []

@@ -14,6 +14,7 @@ from importlib import import_module
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}\Z")
 _MOST_PLACES = 3
+_SHORTEST = 3  # a shorter word may lack a letter, but with a wrong one it is another word
 _SHORTEST_BEGINNING = 6
 _LONG = 8
 # What other programs, and people, call it.
@@ -57,7 +58,7 @@ def closest(name: str, names: Iterable[str]) -> str:
         if abs(len(other) - len(plain)) > most or (letters - Counter(other)).total() > most:
             continue
         slips = distance(plain, other)
-        if slips > most:
+        if slips > most or (slips and len(plain) < _SHORTEST and len(other) <= len(plain)):
             continue
         wrong = len(other) == len(plain) and sorted(other) != sorted(plain)
         mine = (slips, wrong, -_common_ends(plain, other), abs(len(other) - len(plain)), candidate)
@@ -72,7 +73,7 @@ def _plain(name: str) -> str:
 
 def _tolerance(name: str) -> int:
     """How many slips are believed: a short word with many of them is another word."""
-    return 0 if len(name) < 3 else 1 if len(name) < 5 else 2 if len(name) < 10 else 3
+    return 1 if len(name) < 5 else 2 if len(name) < 10 else 3
 
 
 def _common_ends(one: str, other: str) -> int:

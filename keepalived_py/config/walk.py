@@ -129,7 +129,8 @@ class _Walk:
         """Read on in `bracket`; False when it is at its end, True when a stack has moved."""
         context = self.contexts[-1]
         memo, target, given, blocks = context.memo, context.target, context.given, context.blocks
-        for statement in bracket.rest:
+        rest = bracket.rest
+        for statement in rest:
             if isinstance(statement, tuple):
                 known = memo.get(statement[0])
                 if known is not None:
@@ -142,7 +143,9 @@ class _Walk:
                 self._open(context, blocks[statement.words[0]], statement)
             else:
                 self._statement(statement)
-            if self.run.stopped or self.brackets[-1] is not bracket or self.contexts[-1] is not context:
+            if self.run.stopped or bracket.rest is not rest:
+                return True
+            if self.brackets[-1] is not bracket or self.contexts[-1] is not context:
                 return True
         return False
 
@@ -164,6 +167,9 @@ class _Walk:
             self._stray(directive, None)
             return
         keyword = context.block.keywords.get(name)
+        if name == BLOCK_BRACE and directive.body is None:
+            self._quoted_brace(directive)
+            return
         if keyword is None or keyword.removed:
             self._unknown(context, directive, keyword)
             return
@@ -210,6 +216,7 @@ class _Walk:
         if directive.words:
             read(self.run, context.target, directive)
         if directive.body is not None:
+            self.run.uneven = True
             read(self.run, context.target, Directive((BLOCK_BRACE,), BLOCK_BRACE, directive.open_origin))
             self.brackets.append(_Bracket(iter(directive.body), directive))
 
@@ -222,14 +229,18 @@ class _Walk:
             run.error(keyword.missing, directive, code="missing-value")
             return
         target = context.target
+        run.at_end = directive.body is None and self._next_place() is None
         quoted = directive.words[-1] == BLOCK_BRACE  # a "{" in quotes; keepalived takes it for the brace
         if quoted:
+            run.quoted_braces = True
             directive = directive.without_last_word()
         if keyword.open is not None:
             target = keyword.open(run, context.target, directive)
             if target is None:
                 if directive.body is None and not run.stopped:
                     self._skip() if quoted else self._refused(keyword, directive)
+                elif run.quoted_braces:
+                    self._ends_early(directive)
                 return
             if target is LEAVES:
                 if directive.body is not None:
@@ -252,6 +263,16 @@ class _Walk:
                 self._without_brace(inner, directive)
         self.contexts.append(context)
 
+    def _quoted_brace(self, directive: Directive) -> None:
+        """A "{" in quotes where none may stand."""
+        self.run.uneven = True
+        self.run.error(
+            "Unexpected '{' - ignoring",
+            directive,
+            code="unexpected-brace",
+            error_class=ErrorClass.UNEXPECTED_BRACE,
+        )
+
     def _without_brace(self, inner: Block[Any], directive: Directive) -> None:
         if inner.entry is None:
             self._missing_brace()
@@ -264,9 +285,39 @@ class _Walk:
             if isinstance(statement, Directive) and statement.body is None and statement.keyword == "}":
                 return
 
+    def _ends_early(self, directive: Directive) -> None:
+        """A block is passed over by counting braces, those in quotes as well: it may end before its `}`."""
+        open_blocks = [_Bracket(iter(directive.body or ()), directive)]
+        level = 1
+        while open_blocks:
+            for statement in open_blocks[-1].rest:
+                inner = directive_of(statement)
+                for word in inner.words:
+                    level += (word == BLOCK_BRACE) - (word == "}")
+                    if level == 0:
+                        self.brackets += open_blocks
+                        return
+                if inner.body is not None:
+                    level += 1
+                    open_blocks.append(_Bracket(iter(inner.body), inner))
+                    break
+            else:
+                open_blocks.pop()
+                level -= 1
+                if level == 0:
+                    self.brackets += open_blocks
+                    return
+        for _ in range(level):
+            self._skip()
+
     def _refused(self, keyword: Keyword[Any], directive: Directive) -> None:
         """A block without `{` that is refused: its lines are read all the same, into the last of its kind."""
         inner = keyword.inner()
+        place = self._next_place()
+        if place is not None and place.keyword == BLOCK_BRACE and place.body is None:
+            next(self.brackets[-1].rest)
+            self._skip()
+            return
         if inner.entry is not None or not inner.keywords:
             return
         self._missing_brace()
@@ -302,6 +353,9 @@ class _Walk:
         place = self._next_place()
         if place is None:
             return
+        if place.keyword == BLOCK_BRACE and place.body is None:  # a "{" in quotes is as good
+            next(self.brackets[-1].rest)
+            return
         said = self.run.error(
             "Missing '{' at beginning of configuration block",
             place,
@@ -313,10 +367,11 @@ class _Walk:
     def _next_place(self) -> Directive | None:
         """Where the next statement or brace stands; None at the end of the file."""
         bracket = self.brackets[-1]
-        following = next(bracket.rest, None)
-        if following is not None:
-            bracket.rest = chain((following,), bracket.rest)
-            return directive_of(following)
+        for following in bracket.rest:
+            directive = directive_of(following)
+            if directive.words or directive.body is not None:  # nothing is left of a line `"...`
+                bracket.rest = chain((following,), bracket.rest)
+                return directive
         if bracket.owner is None or bracket.owner.unclosed:
             return None
         return Directive(("}",), "}", _end_of(bracket.owner))
@@ -372,6 +427,8 @@ class _Walk:
 
     def _brace(self, directive: Directive) -> None:
         """A `}` that the lexical layer found no `{` for."""
+        self.run.uneven = True
+        self.run.quoted_braces = self.run.quoted_braces or directive.raw != "}"
         if len(self.contexts) > 1:
             self._leave(directive)
             self._level()

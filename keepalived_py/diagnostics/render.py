@@ -23,8 +23,9 @@ Style = Literal["keepalived", "full", "json", "sarif"]
 
 _COLOUR = {Severity.ERROR: "\x1b[1;31m", Severity.WARNING: "\x1b[1;33m", Severity.HINT: "\x1b[1;36m"}
 _BOLD, _CARET, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
-MOST_SHOWN = 2000
+MOST_SHOWN = 5000
 _MOST_TOLD = 3
+_MOST_NOTES = 12
 _WIDTH = 160  # of a source line; more would not help anybody
 
 
@@ -74,10 +75,12 @@ def _first(found: list[Folded]) -> list[Folded]:
 def _helped(one: Folded) -> Folded:
     """With advice and at the right word; what else is said of the same line becomes a note."""
     one = _clearest_first(one)
-    said = advised(narrowed(one.diagnostic))
+    said = _without_secret(advised(narrowed(one.diagnostic)))
     rest: list[Diagnostic] = []
     for follows in one.consequences:
-        if follows.cause is None and _line(follows.place) == _line(said.place):
+        if len(said.notes) > _MOST_NOTES:
+            rest.append(follows)
+        elif follows.cause is None and _line(follows.place) == _line(said.place):
             more = advised(follows)
             new = (() if tells_nothing(follows.message) else (follows.message.strip(),)) + more.notes
             notes = said.notes + tuple(note for note in new if note not in said.notes)
@@ -85,6 +88,11 @@ def _helped(one: Folded) -> Folded:
         else:
             rest.append(follows)
     return Folded(said, tuple(rest))
+
+
+def _without_secret(one: Diagnostic) -> Diagnostic:
+    """A correction that would show a password is not offered."""
+    return replace(one, fix="") if one.fix and _shown(one.fix, one) != _printable(one.fix) else one
 
 
 def _clearest_first(one: Folded) -> Folded:

@@ -14,6 +14,7 @@ from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, Severity
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+MOST_RELATED = 100  # places; a code host shows fewer
 _LEVEL = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.HINT: "note"}
 _SAFE = re.compile(r"[A-Za-z0-9._~/:@!$&'()*+,;=-]")
 
@@ -40,7 +41,7 @@ def _location(origin: Origin, message: str = "") -> dict[str, Any]:
 def _related(one: Folded, clean: Clean) -> list[dict[str, Any]]:
     found = [
         _location(follows.place, clean(f"follows from it: {follows.message}", follows))
-        for follows in one.consequences
+        for follows in one.consequences[:MOST_RELATED]
         if follows.place is not None
     ]
     outer = one.diagnostic.place.included_from if one.diagnostic.place else None

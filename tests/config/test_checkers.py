@@ -205,8 +205,16 @@ MISTAKES = [
         5,
         ["2: Failed to set uid/gid for misc checker script '/bin/true' 'a' - removing"],
     ),
-    ("MISC_CHECK; misc_path /bin/true; user root :root", 5, ["2: Script group ':root' does not exist"]),
-    ("MISC_CHECK; user root :root", 5, ["1: Script group ':root' does not exist"]),
+    (
+        "MISC_CHECK; misc_path /bin/true; user root :root",
+        5,
+        ["2: Failed to set uid/gid for misc checker script '/bin/true' - removing"],
+    ),
+    (
+        "MISC_CHECK; user root :root",
+        5,
+        ["1: Failed to set uid/gid for misc checker script  - removing"],
+    ),
     ("MISC_CHECK; misc_path /no/such; misc_timeout", 2, ["missing"]),
     (
         "MISC_CHECK; misc_path /no/such; misc_timeout 4295",

@@ -7,6 +7,7 @@ from pathlib import Path
 from keepalived_py.config.load import interpret
 from keepalived_py.config.similar import belongs, closest, distance, meant
 from keepalived_py.config.syntax import read_document
+from keepalived_py.config.table import places
 from tests.config.fake_host import FakeHost
 
 TEXT = """global_defs {
@@ -109,3 +110,40 @@ def test_distance() -> None:
     assert [distance(*pair) for pair in words] == [1, 1, 1, 1]
     assert closest("10.1.0.1", ["priority"]) == ""
     assert closest("Virtual-Router_ID", ["virtual_router_id", "virtual_routes"]) == "virtual_router_id"
+
+
+def test_the_right_keyword_is_named_first_in_our_samples(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    samples = sorted((Path(__file__).parents[2] / "samples").glob("*/*.conf"))
+    known = set(belonging())
+    right = tried = 0
+    for sample in samples:
+        text = sample.read_text()
+        places = [one for one in re.finditer(r"^\s*(\w+)\b", text, re.MULTILINE) if one.group(1) in known]
+        for place in chance.sample(places, 10):
+            wrong = word = place.group(1)
+            while wrong == word:
+                wrong = slip(word, chance)
+            tried += 1
+            right += suggested(text[: place.start(1)] + wrong + text[place.end(1) :], wrong, tmp_path) == word
+    assert tried >= FILES
+    assert right >= 0.95 * tried
+
+
+def belonging() -> list[str]:
+    """Every keyword that may begin a statement."""
+    return [place.keyword.name for place in places() if not (place.option or place.keyword.removed)]
+
+
+def test_words_of_other_programs_and_beginnings() -> None:
+    assert meant("vrid", "vrrp_instance", ("virtual_router_id", "state"))[0] == "virtual_router_id"
+    assert (
+        meant("virtual_ip", "", ("virtual_ipaddress", "virtual_ipaddress_excluded"))[0] == "virtual_ipaddress"
+    )
+    assert meant("virtual_", "", ("virtual_ipaddress", "virtual_routes"))[0] == ""
+    assert meant("script_security", "", ("enable_script_security",))[0] == "enable_script_security"
+    assert meant("vrrp_script_check", "", ("vrrp_script", "vrrp_instance"))[0] == "vrrp_script"
+
+
+def test_a_letter_left_out_is_likelier_than_a_wrong_one() -> None:
+    assert closest("static_rutes", ["static_rules", "static_routes"]) == "static_routes"

@@ -53,14 +53,23 @@ def _by_bfd(
         if not target.readers & BFD:
             return FAILED
         if len(at.words) < 2 and not optional:
-            run.missing_parameter(at, at.keyword, 2)
+            _said_by_bfd(run, Run.missing_parameter, at, at.keyword, 2)
             run.stopped = False
             target.readers &= ~BFD
             target.dropped = target.stopped = True
             return FAILED
-        return read(run, target, at)
+        return _said_by_bfd(run, read, target, at)
 
     return convert
+
+
+def _said_by_bfd(run: Run, read: Callable[..., object], *arguments: object) -> object:
+    """What `read` gives; what it says only BFD says, so it is dropped in a reading of another process."""
+    said = len(run.diagnostics)
+    found = read(run, *arguments)
+    if run.process in ("checker", "vrrp"):
+        del run.diagnostics[said:]
+    return found
 
 
 def _address(text: str) -> Address | None:
@@ -326,12 +335,12 @@ def opened(run: Run, target: Written, at: Directive) -> Session | None:
         readers &= ~CHECKER
     if known is not None and (known.vrrp or known.checker):
         run.error(f"BFD {name} already specified", at, word=1, code="duplicate")
-    if len(name) > LONGEST_NAME:
+    if values.size(name) > LONGEST_NAME:
         run.error(f"BFD name {name} too long", at, word=1, code="name-too-long")
         readers &= ~VRRP
     last = next(reversed(instances.values()), None)
     stopped = last is not None and last.stopped
-    if stopped or not _bfd_takes(run, name, known, at):
+    if stopped or not _said_by_bfd(run, _bfd_takes, name, known, at):
         readers &= ~BFD
     if not readers:
         return None
@@ -339,7 +348,7 @@ def opened(run: Run, target: Written, at: Directive) -> Session | None:
 
 
 def _bfd_takes(run: Run, name: str, known: Session | None, at: Directive) -> bool:
-    if len(name) > LONGEST_NAME:
+    if values.size(name) > LONGEST_NAME:
         run.error(
             f"{TITLE} {name} name too long (maximum length is {LONGEST_NAME} characters) - ignoring",
             at,
@@ -357,7 +366,7 @@ def closed(run: Run, session: Session, at: Directive) -> None:
     """What BFD checks at the end, and who knows the name from here on."""
     readers = session.readers
     if readers & BFD:
-        session.dropped = not _complete(run, session, at)
+        session.dropped = not _said_by_bfd(run, _complete, session, at)
     else:
         session.dropped = True
     told = session.told or EVERYBODY

@@ -23,6 +23,7 @@ def read_command_line(run: Run, at: Directive) -> tuple[tuple[str, ...], tuple[s
                 error_class=ErrorClass.UNMATCHED_QUOTE,
             )
             return (), rest
+        argv = argv or (split_quoted(texts[-1]) or () if len(texts) > 1 else ())
     return argv, rest
 
 

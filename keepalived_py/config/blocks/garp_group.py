@@ -86,7 +86,7 @@ def _shared_closed(run: Run, target: Draft[GarpGroup], at: Directive) -> None:
     end = closing(at) or at
     names = target.names
     if not names:
-        run.error("Warning - empty garp_group interfaces block", end)
+        run.error("Warning - empty garp_group interfaces block", closing(at))
         return
     groups = run.written.garp_groups
     target.number = 1 + sum(1 for one in groups if one is not target and one.__dict__.get("number"))
@@ -154,5 +154,5 @@ def closed(run: Run, group: Draft[GarpGroup], at: Directive) -> None:
     if group.garp_interval_us is None and group.gna_interval_us is None:
         number = group.__dict__.get("number", 0)
         message = f"garp group {number} does not have any delay set - removing"
-        run.error(message, closing(at) or at, expected="garp_interval or gna_interval")
+        run.error(message, closing(at), expected="garp_interval or gna_interval")
         run.written.garp_groups.remove(group)

@@ -83,7 +83,7 @@ def _sync_daemon(run: Run, target: Any, at: Directive) -> None:
         run.error("lvs_sync_daemon requires interface", at, code="missing-value")
         return
     interface = at.words[1]
-    if len(interface) > LONGEST_INTERFACE:
+    if values.size(interface) > LONGEST_INTERFACE:
         run.error(f"lvs_sync_daemon interface name '{interface}' too long - ignoring", at, word=1)
         return
     daemon: Draft[SyncDaemon] = Draft(SyncDaemon, at, interface=interface)

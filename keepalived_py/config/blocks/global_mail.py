@@ -56,9 +56,12 @@ def _show_timeout(found: int) -> Iterable[str]:
 
 
 def _recipient(run: Run, target: Any, at: Directive) -> None:
-    if at.words[0] != BRACE:
-        for word in at.words:
-            values.part(target, "mail", Mail).add("recipients", word, at)
+    mail = values.part(target, "mail", Mail)
+    if at.words[0] == BRACE:
+        mail.before = -1  # keepalived takes it for a recipient
+        return
+    for word in at.words:
+        mail.add("recipients", word, at)
 
 
 def _recipients(run: Run, target: Any, at: Directive) -> Any:
@@ -70,7 +73,7 @@ def _recipients(run: Run, target: Any, at: Directive) -> Any:
 def _recipients_end(run: Run, target: Any, at: Directive) -> None:
     mail = values.part(target, "mail", Mail)
     if len(mail.recipients) == mail.before:
-        run.error("Warning - empty notification_email block", closing(at) or at)
+        run.error("Warning - empty notification_email block", closing(at))
 
 
 RECIPIENTS: Block[Any] = entries(

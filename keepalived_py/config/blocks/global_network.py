@@ -124,7 +124,7 @@ def _iptables(run: Run, target: Any, at: Directive) -> object:
     target.table = DEFAULT_TABLE
     target.priority = -1
     names = at.words[1:3]
-    if any(len(name) >= LONGEST_CHAIN for name in names):
+    if any(values.size(name) >= LONGEST_CHAIN for name in names):
         return FAILED
     if not names:
         return Iptables()
@@ -164,7 +164,7 @@ def table(keyword: str, attribute: str, title: str, default: str, help: str) -> 
             return FAILED
         if len(at.words) < 2:
             return default
-        if len(at.words[1]) > LONGEST_TABLE:
+        if values.size(at.words[1]) > LONGEST_TABLE:
             run.error(f"{title} table name too long - ignoring", at, word=1)
             return FAILED
         return at.words[1]

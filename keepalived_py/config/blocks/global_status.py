@@ -116,7 +116,7 @@ def _snmp_socket(run: Run, target: Any, at: Directive) -> object:
         run.error("Too many parameters specified for snmp_socket - ignoring", at, word=2)
     elif len(at.words) < 2:
         run.error("SNMP error : snmp socket name missing", at, code="missing-value")
-    elif len(at.words[1]) > LONGEST_PATH:
+    elif values.size(at.words[1]) > LONGEST_PATH:
         run.error("SNMP error : snmp socket name too long - ignored", at, word=1)
     elif target.socket is not None:
         run.error(f"SNMP socket already set to {target.socket} - ignoring", at, code="duplicate")

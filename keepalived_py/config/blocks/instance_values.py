@@ -35,7 +35,7 @@ def state(run: Run, target: Draft[Instance], at: Directive) -> object:
 
 def own_interface(run: Run, target: Draft[Instance], at: Directive) -> object:
     word = at.words[1]
-    if len(word) > values.MAX_INTERFACE_NAME:
+    if values.size(word) > values.MAX_INTERFACE_NAME:
         run.error(
             f"Interface name '{word}' too long - ignoring", at, word=1, expected="at most 15 characters"
         )
@@ -65,7 +65,7 @@ def _usable_interface(run: Run, at: Directive, missing: str, loopback: str) -> I
 def vrf(run: Run, target: Draft[Instance], at: Directive) -> object:
     name, word = target.name, at.words[1]
     refused = ""
-    if len(word) > values.MAX_INTERFACE_NAME:
+    if values.size(word) > values.MAX_INTERFACE_NAME:
         refused = f"VRF interface name '{word}' too long - ignoring"
     elif target.interface is not None:
         refused = "Cannot specify VRF interface and interface - ignoring"

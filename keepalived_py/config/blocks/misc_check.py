@@ -8,6 +8,7 @@ from keepalived_py.config.blocks.check_common import CheckDraft, timing
 from keepalived_py.config.blocks.closing import closing
 from keepalived_py.config.blocks.commands import read_command_line
 from keepalived_py.config.blocks.vrrp_script import command_text
+from keepalived_py.config.command_words import missing_quote
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Block, Run, block
 from keepalived_py.model.checks import MiscCheck
@@ -26,9 +27,8 @@ def _path(run: Run, check: Any, at: Directive) -> None:
     """The command line; a line without one changes nothing."""
     if _removed(check):
         return
-    said = len(run.diagnostics)
     argv, _ = read_command_line(run, at)
-    check.unreadable = len(run.diagnostics) > said
+    check.unreadable = missing_quote(at.raw) != ""
     if argv:
         check.argv = argv
         check.given["command"] = at

@@ -115,6 +115,11 @@ def connection_address(text: str) -> Address | None:
     return None if "%" in text else address(text.partition("-" if "-" in text else "/")[0])
 
 
+def size(word: str) -> int:
+    """How many bytes the word has in the file."""
+    return len(word) if word.isascii() else len(word.encode("utf-8", "surrogateescape"))
+
+
 def second(at: Directive) -> str:
     """The first argument, or ""."""
     return at.words[1] if len(at.words) > 1 else ""

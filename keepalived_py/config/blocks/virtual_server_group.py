@@ -24,7 +24,7 @@ Group = Draft[ServerGroup]
 
 def opened(run: Run, target: Written, at: Directive) -> Group | None:
     """A new group; the first of a name is the one that virtual servers find."""
-    if len(at.words) > 2 or at.body is None:
+    if len(at.words) > 2 or (at.body is None and not run.at_end):
         _lost(run, at)
         return None
     return Draft(ServerGroup, at, name=at.words[1], entries=[])

@@ -99,6 +99,12 @@ def _is_total(one: Diagnostic) -> bool:
     return one.error_class is ErrorClass.BAD_INTERFACE and one.place is None
 
 
+def _drops(one: Diagnostic) -> bool:
+    """Whether a mistake in a definition is a reason to go on without the thing defined."""
+    refused = not one.logged_only and one.code != "script-security"
+    return refused and _DROPPED.search(one.message) is not None
+
+
 def _misses(other: Diagnostic, unused: Diagnostic) -> bool:
     """Whether the other complaint misses the script that this one calls unused."""
     missed = reference(other)
@@ -112,7 +118,7 @@ def _cause(
     if missing is not None:
         block = scene.places.block(missing.keyword, missing.name)
         said = inside.get(id(block), ())
-        return next((other for other, _ in said if other is not one and _DROPPED.search(other.message)), None)
+        return next((other for other, _ in said if other is not one and _drops(other)), None)
     if one.code == "unused-script":
         return next((other for other in every if _misses(other, one)), None)
     words = FOLLOWS.get(one.code)

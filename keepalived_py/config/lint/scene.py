@@ -12,6 +12,7 @@ from keepalived_py.diagnostics.origin import Origin
 
 Chain = tuple[Directive, ...]  # from the outermost block to the statement itself
 _MOST_LINES_BACK = 200
+_MOST_IN_LINE = 50
 
 
 class Scene:
@@ -47,7 +48,7 @@ class Scene:
             return ()
         here = self._begin.get((at.file, at.line))
         if here:
-            around, one = next((each for each in here if _spans(each[1], at)), here[0])
+            around, one = next((each for each in here[:_MOST_IN_LINE] if _spans(each[1], at)), here[0])
             return (*around, directive_of(one))
         if (at.file, at.line) in self._end:
             return self._end[at.file, at.line]

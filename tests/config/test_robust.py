@@ -1,0 +1,80 @@
+"""Our own configurations, cut and damaged: an answer within a second, in every style, with lints and as a cluster."""
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keepalived_py.config.checked import Checked, checked
+from keepalived_py.config.cluster_check import cluster_findings
+from keepalived_py.diagnostics.render import Style, render
+from tests.config.fake_host import FakeHost
+
+SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*/*.conf"))
+STYLES: tuple[Style, ...] = ("keepalived", "full", "json", "sarif")
+VARIANTS = 60  # of each file
+SECONDS = 5  # a busy machine; alone each takes some milliseconds
+INSTANCE = "vrrp_instance A {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {\n10.1.0.9\n}\n}\n"
+
+
+def answer(path: Path) -> Checked:
+    begin = time.monotonic()
+    found = checked(str(path), config_id="n1", host=FakeHost())
+    for style in STYLES:
+        render(found.diagnostics, style, colour=True)
+    assert time.monotonic() - begin < SECONDS
+    return found
+
+
+def damaged(text: str, chance: random.Random) -> Iterator[str]:
+    for _ in range(VARIANTS):
+        place = chance.randrange(len(text))
+        yield text[:place] if chance.random() < 0.5 else text[:place] + text[place + 1 :]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_prefixes_and_deletions(sample: Path, tmp_path: Path) -> None:
+    chance = random.Random(sample.name)
+    path = tmp_path / "k.conf"
+    path.write_text(sample.read_text())
+    whole = answer(path).subject
+    assert whole is not None
+    for text in damaged(sample.read_text(), chance):
+        path.write_text(text)
+        found = answer(path).subject
+        if found is not None:
+            for style in STYLES:
+                render(cluster_findings([whole, found]), style)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"{}" * 50_000, "too-many-braces"),
+        (b"$A=x\n" + b"a { b }" * 140 + b"\n", "unknown-keyword"),
+        (b"$A=${A}${A}\n${A}\n", "expansion-too-large"),
+        (b"~SEQ(X, 1, 100000000) foo $X\n", "expansion-too-large"),
+        (b"\xc2\xa0\n" + INSTANCE.encode(), "unknown-keyword"),
+        (b"".join(b"foo%d bar\n" % number for number in range(6000)), "unknown-keyword"),
+    ],
+)
+def test_what_must_be_bounded(data: bytes, code: str, tmp_path: Path) -> None:
+    path = tmp_path / "k.conf"
+    path.write_bytes(data)
+    assert code in {one.code for one in answer(path).diagnostics}
+
+
+def test_a_chain_of_includes_ends(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number}.conf").write_text(f"include {number + 1}.conf\n")
+    found = answer(tmp_path / "0.conf")
+    assert [one.code for one in found.diagnostics] == ["include-too-deep"]
+
+
+def test_many_findings_are_cut_with_a_word_about_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "k.conf"
+    path.write_text("".join(f"foo{number} bar\n" for number in range(6000)))
+    text = render(answer(path).diagnostics, "full")
+    assert text.splitlines()[-1].startswith("hint[more]: 1000 more are not shown")
