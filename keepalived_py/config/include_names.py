@@ -11,6 +11,7 @@ from fnmatch import filter as matching
 _BRACES = re.compile(r"([^{}]*)\{([^{}]*)\}(.*)", re.DOTALL)
 _MAGIC = re.compile(r"[*?[]")
 _MAX_NAMES = 1024
+MOST_DIRECTORIES = 2000  # that one include may look into: more is a slip like `/*/*/*`
 
 
 def has_brace(pattern: str) -> bool:
@@ -29,17 +30,21 @@ def brace_names(pattern: str) -> list[str]:
 
 
 def find_names(pattern: str, folder: str) -> tuple[list[str], bool, bool]:
-    """The names in `folder` that match, in keepalived's order; is any missing; was there a wildcard."""
+    """The names in `folder` that match, in keepalived's order; is any missing; was there a wildcard.
+
+    A pattern that leads into more than MOST_DIRECTORIES directories counts as missing something.
+    """
     names: list[str] = []
     missing = False
+    looked: list[str] = []
     for part in brace_names(pattern):
-        found, incomplete = _matches(part, folder)
+        found, incomplete = _matches(part, folder, looked)
         names += found
         missing = missing or incomplete
     return names, missing, _MAGIC.search(pattern) is not None
 
 
-def _matches(pattern: str, folder: str) -> tuple[list[str], bool]:
+def _matches(pattern: str, folder: str, looked: list[str]) -> tuple[list[str], bool]:
     if "\\" in pattern:  # it only hides what follows, and makes keepalived miss nothing
         pattern = re.sub(r"\\(.?)", r"\1", pattern, flags=re.DOTALL)
         return ([pattern] if os.path.lexists(os.path.join(folder, pattern)) else []), False
@@ -50,10 +55,13 @@ def _matches(pattern: str, folder: str) -> tuple[list[str], bool]:
     parents = [head]
     missing = False
     if _MAGIC.search(head):
-        found, missing = _matches(head, folder)
+        found, missing = _matches(head, folder, looked)
         parents = [name for name in found if os.path.isdir(os.path.join(folder, name))]
     names: list[str] = []
     for parent in parents:
+        looked.append(parent)
+        if len(looked) > MOST_DIRECTORIES:
+            return names, True
         inside, incomplete = _inside(os.path.join(folder, parent + slash) or ".", tail)
         names += [parent + slash + name for name in inside]
         missing = missing or incomplete

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keepalived_py.config import include_names
 from keepalived_py.config.load import Loaded, load
 from keepalived_py.diagnostics.render import Style, render
 from tests.config.fake_host import FakeHost
@@ -96,3 +97,14 @@ def test_every_prefix_and_every_deletion(place: int, prefix: bool) -> None:
 def test_bytes_in_the_middle(data: bytes, place: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         answer(folder, SAMPLE[:place].encode() + data + SAMPLE[place:].encode())
+
+
+def test_an_include_of_everything_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(include_names, "MOST_DIRECTORIES", 5)
+    for number in range(9):
+        (tmp_path / f"d{number}").mkdir()
+        (tmp_path / f"d{number}" / "a.conf").write_text("global_defs {\n}\n")
+    names, missing, _ = include_names.find_names("d*/*.conf", str(tmp_path))
+    assert (len(names) < 9, missing) == (True, True)
+    monkeypatch.setattr(include_names, "MOST_DIRECTORIES", 50)
+    assert len(include_names.find_names("d*/*.conf", str(tmp_path))[0]) == 9
