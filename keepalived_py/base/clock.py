@@ -5,6 +5,8 @@ microseconds (`Micros`).  Instants come from the monotonic clock and are only
 ever compared with each other; nobody inside reads the wall clock to decide.
 """
 
+from __future__ import annotations
+
 from typing import NewType
 
 Micros = NewType("Micros", int)

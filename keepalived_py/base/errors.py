@@ -1,5 +1,7 @@
 """The exception tree.  A user's mistake is never an exception: it is a diagnostic."""
 
+from __future__ import annotations
+
 
 class KeepalivedError(Exception):
     """Base of everything this program raises on purpose."""

@@ -8,6 +8,8 @@ one that says how many are missing.  The console follows the same rule: it is
 asked first whether it takes the line.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import socket
@@ -58,11 +60,11 @@ class Log:
         if self.settings.detail:
             self.info(text)
 
-    def renamed(self, ident: str) -> "Log":
+    def renamed(self, ident: str) -> Log:
         """A log for another process or name, with a socket of its own."""
         return Log(replace(self.settings, ident=ident), console_fd=self.console_fd)
 
-    def without_console(self) -> "Log":
+    def without_console(self) -> Log:
         """The same log for a process that has given up its terminal."""
         return Log(replace(self.settings, console=False))
 

@@ -1,5 +1,7 @@
 """Names that must not be mixed up: each kind has a type of its own."""
 
+from __future__ import annotations
+
 from ipaddress import IPv4Address, IPv6Address
 from typing import NewType
 

@@ -4,6 +4,8 @@ Compiling costs a tenth of a millisecond each; a check of a small file uses a
 few of the dozens that the modules it loads have.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Any, cast
 

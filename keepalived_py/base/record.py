@@ -7,6 +7,8 @@ each).  A `Record` declares its fields like a dataclass and type checkers treat
 it as one; its methods are written once, here, and work on any fields.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar, dataclass_transform
 
@@ -40,7 +42,7 @@ class _RecordType(type):
 
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], secret: tuple[str, ...] = ()
-    ) -> "_RecordType":
+    ) -> _RecordType:
         own = tuple(namespace.get("__annotations__", ()))
         fields: tuple[str, ...] = ()
         defaults: dict[str, Any] = {}

@@ -5,6 +5,8 @@ Findings go to stderr, or are appended to a file (mode 0600, never through a
 symbolic link); JSON goes to stdout, for programs.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Sequence
@@ -47,7 +49,7 @@ def check(options: Options) -> int:
     return loaded.test_exit_code
 
 
-def _read_in_namespace(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]] | None":
+def _read_in_namespace(options: Options) -> tuple[Loaded, Sequence[Diagnostic]] | None:
     """The configuration, read in its network namespace, and what is to be said about it.
 
     Where the file's namespace is missing, keepalived says what its parent process has
@@ -74,14 +76,14 @@ def _read_in_namespace(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]]
     return read
 
 
-def _read_as_parent(options: Options, host: "Host") -> "tuple[Loaded, Sequence[Diagnostic]]":
+def _read_as_parent(options: Options, host: Host) -> tuple[Loaded, Sequence[Diagnostic]]:
     from keepalived_py.config.load import load_as_parent
 
     loaded = load_as_parent(options.file, config_id=_config_id(options, host), host=host, **_version(options))
     return loaded, loaded.diagnostics
 
 
-def _read_elsewhere(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]] | None":
+def _read_elsewhere(options: Options) -> tuple[Loaded, Sequence[Diagnostic]] | None:
     """The configuration, read for another machine; what could not be checked is said in every style."""
     from keepalived_py.config.checked import skipped
     from keepalived_py.config.facts import FactsError
@@ -99,7 +101,7 @@ def _read_elsewhere(options: Options) -> "tuple[Loaded, Sequence[Diagnostic]] | 
     return loaded, found
 
 
-def _read(options: Options, host: "Host") -> "tuple[Loaded, Sequence[Diagnostic]]":
+def _read(options: Options, host: Host) -> tuple[Loaded, Sequence[Diagnostic]]:
     """keepalived's own style is for programs that know keepalived: it gives no advice and pays for none."""
     if options.diagnostics == "keepalived":
         loaded = _load(options, options.file, host)
@@ -122,7 +124,7 @@ def load_once(options: Options, path: str) -> Loaded:
     return _load(options, path, host_for())
 
 
-def _load(options: Options, path: str, host: "Host") -> Loaded:
+def _load(options: Options, path: str, host: Host) -> Loaded:
     from keepalived_py.config.load import load
 
     return load(
@@ -139,7 +141,7 @@ def _version(options: Options) -> dict[str, str]:
     return {} if options.compat is None else {"compat": options.compat}
 
 
-def _config_id(options: Options, host: "Host") -> str:
+def _config_id(options: Options, host: Host) -> str:
     return options.config_id or (host.host_name() or os.uname().nodename).partition(".")[0]
 
 
@@ -148,7 +150,7 @@ def _open_report(path: str) -> int:
     return os.open(path, flags, 0o600)
 
 
-def report(found: Sequence["Diagnostic"], style: Style, report_fd: int | None = None) -> None:
+def report(found: Sequence[Diagnostic], style: Style, report_fd: int | None = None) -> None:
     """Write diagnostics where their style belongs, or to an open file."""
     if style == "keepalived":
         found = tuple(each for each in found if not each.logged_only)

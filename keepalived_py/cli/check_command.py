@@ -4,6 +4,8 @@ The exit code is the worst of the files' own (those of `-t`), 5 if the files
 contradict each other, 1 for a wrong command line or a file that cannot be read.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -87,7 +89,7 @@ def run(words: Sequence[str]) -> int:
     return _finish(options, each, hosts, ignored)
 
 
-def _hosts(options: argparse.Namespace) -> list["Host"]:
+def _hosts(options: argparse.Namespace) -> list[Host]:
     """One machine for all files, or one for each; raises FactsError."""
     if options.facts:
         return [host_for(path) for path in options.facts]
@@ -108,7 +110,7 @@ def _validate(made: argparse.ArgumentParser, options: argparse.Namespace) -> Non
 
 
 def _check(
-    path: str, host: "Host", config_id: str | None, options: argparse.Namespace, ignored: set[str]
+    path: str, host: Host, config_id: str | None, options: argparse.Namespace, ignored: set[str]
 ) -> Checked:
     return checked(
         path,
@@ -122,7 +124,7 @@ def _check(
 
 
 def _finish(
-    options: argparse.Namespace, each: Sequence[Checked], hosts: Sequence["Host"], ignored: set[str]
+    options: argparse.Namespace, each: Sequence[Checked], hosts: Sequence[Host], ignored: set[str]
 ) -> int:
     """Report everything; the exit code."""
     found = [one for checked_file in each for one in checked_file.diagnostics]

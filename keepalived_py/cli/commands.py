@@ -6,6 +6,8 @@ the words behind the name and returns the exit code, its `parser` knows what
 these words may be.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -38,7 +40,7 @@ def run(words: Sequence[str]) -> int:
     return code
 
 
-def parser_of(name: str) -> "ArgumentParser":
+def parser_of(name: str) -> ArgumentParser:
     """What may stand behind the command `name`."""
     made: ArgumentParser = _module(name).parser()
     return made

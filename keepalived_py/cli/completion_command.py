@@ -4,6 +4,8 @@ shtab writes it, from an argparse view of the whole command line: the table of
 the daemon's options and the parsers of the commands.
 """
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 

@@ -4,6 +4,8 @@ The result goes to stdout, what has no counterpart to stderr.  Only the file
 counts: the machine it is for need not be this one.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys

@@ -5,6 +5,8 @@ is wrong with the file goes to stderr; where it could not be started with,
 nothing is dumped.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os

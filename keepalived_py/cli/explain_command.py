@@ -1,5 +1,7 @@
 """`keepalived-py explain PATH`: what a keyword means, from the table that reads it."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence

@@ -7,6 +7,8 @@ features of the kernel, and modes and owners of the files that the
 configuration names, with every folder on the way.  It holds no content of a file.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import grp

@@ -1,5 +1,7 @@
 """What `-h`, `-v` and `--signum` answer."""
 
+from __future__ import annotations
+
 import platform
 import signal
 

@@ -1,12 +1,14 @@
 """The machine a check is made for: this one, one described in a file, or none."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keepalived_py.config.host import Host
 
 
-def host_for(facts: str | None = None, no_host: bool = False) -> "Host":
+def host_for(facts: str | None = None, no_host: bool = False) -> Host:
     """The machine to ask; `facts` is a file that `keepalived-py facts` made.  Raises FactsError."""
     if facts is not None:
         from keepalived_py.config.facts import read_facts
@@ -21,7 +23,7 @@ def host_for(facts: str | None = None, no_host: bool = False) -> "Host":
     return RealHost()
 
 
-def with_addresses() -> "Host":
+def with_addresses() -> Host:
     """This machine, which also tells the addresses of its interfaces; they are read when first asked for."""
     from keepalived_py.config.facts import LocalAddress, local_address
     from keepalived_py.config.host import RealHost

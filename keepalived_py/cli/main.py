@@ -1,5 +1,7 @@
 """The program `keepalived-py`: reads the command line and does what it asks for."""
 
+from __future__ import annotations
+
 import atexit
 import gc
 import os

@@ -11,6 +11,8 @@ the exit code is 1 in the end, all as keepalived 2.2.7 does it.
 Nothing here prints or exits: `parse` returns values.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Literal

@@ -1,5 +1,7 @@
 """`keepalived-py schema`: the JSON Schema (draft 2020-12) of what `dump --json` prints."""
 
+from __future__ import annotations
+
 import argparse
 import json
 from collections.abc import Sequence

@@ -3,6 +3,8 @@
 The options are those of keep-vip.  The file is keep-vip's YAML, whatever its name.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys

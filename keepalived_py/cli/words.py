@@ -1,5 +1,7 @@
 """What all commands share: how a wrong command line ends, and where a configuration is read from."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
@@ -20,6 +22,6 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
-def node_id(config_id: str | None, host: "Host") -> str:
+def node_id(config_id: str | None, host: Host) -> str:
     """What `@ID` lines are compared with: as said, else the host's name up to its first dot."""
     return config_id or (host.host_name() or os.uname().nodename).partition(".")[0]

@@ -8,6 +8,8 @@ the inner block was not closed, and where it stands further right, it is one too
 many.  The signs are looked for only when the count of braces is wrong.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 
 from keepalived_py.base.pattern import lazy_pattern

@@ -1,5 +1,7 @@
 """The immutable model out of drafts that `config.resolve` has been through.  Nothing is said here."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.clock import SECOND, Micros

@@ -4,6 +4,8 @@ Advice never changes the exit code.  What the machine's description could not
 tell is said once, as a hint.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable
 
 from keepalived_py.base.record import Record

@@ -6,6 +6,8 @@ work is an error; what works, but hardly as meant, a warning.  Every finding
 stands at the second file, with the place in the first one as a note.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any

@@ -1,5 +1,7 @@
 """Virtual servers of several configurations: the same services with the same servers on every node."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from keepalived_py.config.lint.advice import Subject

@@ -6,6 +6,8 @@ from 2.4 on), `\\cX`; any other `\\C` is C.  A backslash before a blank keeps
 the blank in the word (also from 2.4 on).
 """
 
+from __future__ import annotations
+
 import re
 
 from keepalived_py.base.pattern import lazy_pattern

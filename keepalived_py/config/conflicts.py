@@ -3,6 +3,8 @@
 The checks are keepalived's, on drafts that `config.correct` has been through.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 

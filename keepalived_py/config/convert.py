@@ -6,6 +6,8 @@ members that are all listed.  What has no counterpart is named in notes, each
 with its line where there is one; nothing is left out in silence.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, ip_address
 from typing import Any

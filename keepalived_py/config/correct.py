@@ -5,6 +5,8 @@ order, because what one of them changes decides another.  They change the draft
 in place; `config.build` makes the instance of it, without a word.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.clock import SECOND, Micros

@@ -9,6 +9,8 @@ line number.  Columns are found again, in the physical line, when somebody asks
 for an `Origin`.
 """
 
+from __future__ import annotations
+
 import re
 from bisect import bisect_right
 
@@ -38,7 +40,7 @@ class Source:
     __slots__ = ("_lines", "cuts", "included_at", "included_from", "name", "text")
 
     def __init__(
-        self, name: str, text: str, included_from: "Source | None" = None, included_at: int = 0
+        self, name: str, text: str, included_from: Source | None = None, included_at: int = 0
     ) -> None:
         self.name = name
         self.text = text
@@ -110,7 +112,7 @@ class Directive:
         words: tuple[str, ...],
         raw: str,
         line_origin: Origin | Source,
-        body: "list[Statement] | None" = None,
+        body: list[Statement] | None = None,
         unclosed: bool = False,
         line: int = 0,
         offset: int = 0,
@@ -160,7 +162,7 @@ class Directive:
             whole.unended,
         )
 
-    def without_last_word(self) -> "Directive":
+    def without_last_word(self) -> Directive:
         """The same statement, and block, one word shorter."""
         made = Directive(
             self.words[:-1], self.raw, self._place, self.body, self.unclosed, self._line, self._offset
@@ -215,7 +217,7 @@ class Document(Record):
     `include_failed`: an include check failed; keepalived ends with 6 at once.
     """
 
-    directives: "tuple[Statement, ...]"
+    directives: tuple[Statement, ...]
     diagnostics: tuple[Diagnostic, ...]
     files: tuple[str, ...] = ()
     fatal: bool = False

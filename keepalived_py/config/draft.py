@@ -7,6 +7,8 @@ other drafts may stand in it; `build` turns all of it into the immutable record.
 gave each field its value: that is how a message about the whole finds its line.
 """
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from keepalived_py.base.record import Record

@@ -7,6 +7,8 @@ could change that default (`Keyword.inherited`).  Reading the text again gives a
 equal configuration.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from typing import Any
 

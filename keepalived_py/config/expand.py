@@ -8,6 +8,8 @@ line has a bounded number of rounds and the whole reading a bounded amount of
 expansion, and what exceeds them is reported and dropped.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Callable, Iterator

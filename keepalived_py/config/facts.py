@@ -6,6 +6,8 @@ on a machine can be wrong.  Both keep note of what they could not know, for
 `skipped`: a check that left something out must say so.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_interface
 from typing import Any, Protocol, TypeVar, runtime_checkable

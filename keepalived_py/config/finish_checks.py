@@ -1,5 +1,7 @@
 """What becomes of health checks once everything is read: programs that may not run are dropped."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config import script_security

@@ -4,6 +4,8 @@ As keepalived does in its parent process.  The programs that read the pipes are
 checked with the other scripts of the process that starts them.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config import script_security

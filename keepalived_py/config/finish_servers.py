@@ -6,6 +6,8 @@ cannot work is dropped.  None of the messages has a line of its own; where the
 virtual server begins stands in a note.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any

@@ -4,6 +4,8 @@ keepalived checks nothing more about them once the file is read: access to the
 scripts is judged with that of all other scripts.
 """
 
+from __future__ import annotations
+
 from keepalived_py.config.schema import Run
 from keepalived_py.config.written import Written
 from keepalived_py.model.bfd import BfdInstance

@@ -4,6 +4,8 @@ keepalived looks up interfaces, users and script files while it parses.  All of
 that goes through `Host`, so that a test can describe a machine in one line.
 """
 
+from __future__ import annotations
+
 import _socket  # the whole of `socket` costs much more than what is needed of it here
 import grp
 import os

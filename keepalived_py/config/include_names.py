@@ -4,6 +4,8 @@ keepalived distinguishes what a pattern names plainly and is not there (a file,
 or the directory of a wildcard) from a wildcard that matches nothing.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from fnmatch import filter as matching

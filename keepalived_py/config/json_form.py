@@ -7,6 +7,8 @@ several times is a list, each with the words of its header, if any, under
 header too.  Numbers have the unit they have in the file.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

@@ -6,6 +6,8 @@ changes how the rest is read; then everything.  `test_exit_code` is that of
 start, 2 if the configuration cannot be used, 6 if there is none.
 """
 
+from __future__ import annotations
+
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

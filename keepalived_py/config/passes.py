@@ -8,6 +8,8 @@ one process, the processes disagree about what belongs to what, and the file is
 read again pass by pass, as they do; each message is kept once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 

@@ -3,6 +3,8 @@
 keepalived names no line for those; people are told all the same.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.document import Directive

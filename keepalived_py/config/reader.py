@@ -11,6 +11,8 @@ keepalived has room for 1023 bytes of a line; what is behind them it reads, and
 counts, as a line of its own, and so do we, but we say so.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import stat

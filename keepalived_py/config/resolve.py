@@ -9,6 +9,8 @@ that cannot work ends the checks of its process, which would end with exit 2.
 Only drafts are corrected here.  `config.build` makes the model of them.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.draft import Draft

@@ -11,6 +11,8 @@ nothing is repaired here: the brackets nest as they stand.  Which brace was
 meant is worked out afterwards, in `braces`, and only where the count is wrong.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 
 from keepalived_py.config.braces import PIECES, blame

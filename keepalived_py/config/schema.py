@@ -10,6 +10,8 @@ Nothing raises for what stands in a file: a mistake becomes a `Diagnostic` in
 keepalived stops at once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -183,7 +185,7 @@ class Keyword(Record, Generic[T]):
     help: str = ""
     since: str = ""
     required: bool = False
-    block: "Block[Any] | str | None" = None
+    block: Block[Any] | str | None = None
     open: Opener[T] | None = None
     close: Reader[Any] | None = None
     convert: Converter[T] | None = None
@@ -196,11 +198,11 @@ class Keyword(Record, Generic[T]):
     deprecation: str = ""
     alias: str = ""
     meaningless: str = ""
-    options: "tuple[Keyword[Any], ...]" = ()
+    options: tuple[Keyword[Any], ...] = ()
     inherited: bool = False
     secret: bool = False
 
-    def inner(self) -> "Block[Any]":
+    def inner(self) -> Block[Any]:
         """The block it opens."""
         if isinstance(self.block, str):
             found: Block[Any] = imported(self.block)

@@ -6,6 +6,8 @@ found and would be run counts as a script, and scripts without
 enable_script_security are a violation of their own.
 """
 
+from __future__ import annotations
+
 import stat
 from enum import Enum
 

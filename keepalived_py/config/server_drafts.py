@@ -5,6 +5,8 @@ in when the model is built, not while the file is read: only a check of the
 whole needs it before, and asks for it then.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.document import Directive

@@ -6,6 +6,8 @@ Of equally near words the one that explains the slip without a wrong letter wins
 there are many wrong letters, but only one that can be left out.
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Iterable

@@ -9,6 +9,8 @@ total there is no syntax exception; what is wrong with the braces was noted by
 the scanner.
 """
 
+from __future__ import annotations
+
 import gc
 import os
 import sys

@@ -7,6 +7,8 @@ the names of the blocks around it and its own, parted by slashes:
 and `<entry>`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 

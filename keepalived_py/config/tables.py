@@ -6,6 +6,8 @@ state n, n < 0 reduces by rule -n - 1.  They hold for the grammar file with this
 checksum alone.
 """
 
+from __future__ import annotations
+
 GRAMMAR_CRC32 = 0x1D4111CE
 
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (

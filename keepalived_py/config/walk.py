@@ -13,6 +13,8 @@ Large files repeat themselves (`weight 1`), so what a plain statement means is
 remembered by block and text (`Run.known`), unless something was said about it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any

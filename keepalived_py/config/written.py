@@ -3,6 +3,8 @@
 None always means "not written"; resolve fills in defaults in keepalived's order.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.record import Struct, fresh

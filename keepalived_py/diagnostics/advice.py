@@ -7,6 +7,8 @@ notes and, where it is sure, the text that should stand there instead.  It is
 applied when diagnostics are shown; nothing in it changes a verdict.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,5 +1,7 @@
 """The word that is meant: keepalived speaks of a statement where a single word of it is wrong."""
 
+from __future__ import annotations
+
 import re
 
 from keepalived_py.base.record import replace

@@ -11,6 +11,8 @@ that cannot use it; the second message is attached to the first.  So is our own
 advice where keepalived itself complains about the same.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Sequence
 

@@ -1,5 +1,7 @@
 """Where a piece of text came from."""
 
+from __future__ import annotations
+
 from keepalived_py.base.record import Record
 
 
@@ -18,5 +20,5 @@ class Origin(Record):
     column: int = 1
     end_column: int = 1
     text: str = ""
-    included_from: "Origin | None" = None
+    included_from: Origin | None = None
     unended: int = 0

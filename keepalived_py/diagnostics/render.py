@@ -8,6 +8,8 @@ All but keepalived's style show what stands in a file; a password must not end
 in a log that way, so it is masked in every style (`secrets`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 

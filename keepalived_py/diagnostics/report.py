@@ -6,6 +6,8 @@ the class that stands last in keepalived's order wins (reference: parser of
 2.2.7), see `ErrorClass`.  A diagnostic without a class never changes the exit code.
 """
 
+from __future__ import annotations
+
 from enum import Enum, IntEnum
 
 from keepalived_py.base.record import Record
@@ -61,7 +63,7 @@ class Diagnostic(Record):
     logged_only: bool = False
     stops: bool = False
     own: bool = False
-    cause: "Diagnostic | None" = None
+    cause: Diagnostic | None = None
     fix: str = ""
     spoils: tuple[str, int, int] | None = None
     about: Origin | None = None

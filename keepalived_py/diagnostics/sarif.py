@@ -4,6 +4,8 @@ One run of one tool; every code is a rule.  Consequences and the include
 statements that lead to a place are related locations; a sure correction is a fix.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable, Iterable

@@ -5,6 +5,8 @@ file also behind words that were probably meant to be `auth_pass`, and in
 definitions that are named like a password.
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 

@@ -1,5 +1,7 @@
 """BFD sessions (RFC 5880, RFC 5881; `multihop`: RFC 5883)."""
 
+from __future__ import annotations
+
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address
 from keepalived_py.base.record import Record

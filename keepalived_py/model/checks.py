@@ -5,6 +5,8 @@ rule of its kind is filled in.  Only an address or port that is None means
 "that of the real server".  Durations are microseconds.
 """
 
+from __future__ import annotations
+
 from enum import Enum
 
 from keepalived_py.base.clock import Micros

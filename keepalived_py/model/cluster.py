@@ -4,6 +4,8 @@ What keep-vip's YAML says, after all corrections.  Host names stay as they were
 written where keep-vip resolves them at every connection.
 """
 
+from __future__ import annotations
+
 from enum import Enum
 from ipaddress import IPv4Address
 

@@ -6,6 +6,8 @@ impossible combinations) have been made and reported.  Durations are
 microseconds.  Address lists keep their order, which is the order on the wire.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.names import InstanceName

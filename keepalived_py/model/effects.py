@@ -4,6 +4,8 @@
 others go through a lane: one per instance, script or group, in order.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
 

@@ -1,5 +1,7 @@
 """What happened, in the past tense.  The shells make these; the core reads them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from keepalived_py.base.names import Address, InterfaceName, ScriptName

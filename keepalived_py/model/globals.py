@@ -1,5 +1,7 @@
 """What `global_defs` and the top level say about the whole program."""
 
+from __future__ import annotations
+
 from enum import Enum, IntFlag
 from ipaddress import IPv4Address, IPv6Address
 

@@ -1,5 +1,7 @@
 """What is configured for network interfaces themselves, and the certificates of SSL checks."""
 
+from __future__ import annotations
+
 from enum import Enum
 
 from keepalived_py.base.clock import Micros

@@ -4,6 +4,8 @@ Numbers are the kernel's own (linux/rtnetlink.h, linux/fib_rules.h).  None means
 that keepalived leaves the choice to the kernel.
 """
 
+from __future__ import annotations
+
 from enum import Enum, IntEnum
 from ipaddress import IPv4Address
 

@@ -3,6 +3,8 @@
 Field names are RFC 3768 section 5.1 / RFC 9568 section 5.1.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 from keepalived_py.base.names import Address, InterfaceName

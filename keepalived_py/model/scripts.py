@@ -1,5 +1,7 @@
 """Programs that are run, and the users they run as."""
 
+from __future__ import annotations
+
 from keepalived_py.base.record import Record
 
 

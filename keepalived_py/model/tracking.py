@@ -5,6 +5,8 @@ does to the priority.  The others are the objects themselves, which stand at
 the top level and may be watched by many.
 """
 
+from __future__ import annotations
+
 from enum import Enum
 
 from keepalived_py.base.clock import Micros

@@ -5,6 +5,8 @@ that takes from the global defaults, is filled in.  Where None stands for a
 retry count, a delay or a warm-up, the health check decides by its kind.
 """
 
+from __future__ import annotations
+
 from enum import Enum
 from ipaddress import IPv4Address
 

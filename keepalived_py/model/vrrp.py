@@ -1,5 +1,7 @@
 """Virtual routers and their groups."""
 
+from __future__ import annotations
+
 from enum import Enum
 from ipaddress import IPv4Address
 

@@ -1,5 +1,7 @@
 """`authentication` (VRRP version 2) and `auth_hmac` (keepalived 2.4) of an instance."""
 
+from __future__ import annotations
+
 import os
 import stat
 from collections.abc import Iterable

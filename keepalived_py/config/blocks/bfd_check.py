@@ -1,5 +1,7 @@
 """`BFD_CHECK`: the server is up while a BFD session is."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.record import replace

@@ -8,6 +8,8 @@ draft is kept in its `readers`; `vrrp` and `checker` tell in the end who knows
 its name, and `dropped` whether BFD has refused it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from typing import Any
 

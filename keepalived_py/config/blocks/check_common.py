@@ -1,5 +1,7 @@
 """What all health checks have in common: how they connect, how often they run, what they inherit."""
 
+from __future__ import annotations
+
 from ipaddress import IPv6Address
 from typing import Any
 

@@ -4,6 +4,8 @@ A check is added to its real server where its block begins and taken away again
 where it turns out to be unusable, as keepalived does it.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.clock import Micros

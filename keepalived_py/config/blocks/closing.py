@@ -1,5 +1,7 @@
 """Where something is said at the end of a block."""
 
+from __future__ import annotations
+
 from keepalived_py.config.document import Directive
 
 

@@ -1,5 +1,7 @@
 """Command lines: split by the lexical rule for commands, with an open quote reported."""
 
+from __future__ import annotations
+
 from keepalived_py.config.blocks import script_users
 from keepalived_py.config.command_words import missing_quote, split_command, split_quoted
 from keepalived_py.config.document import Directive

@@ -5,6 +5,8 @@ numbers, "" is 0, and what stands behind the last decimal that counts is only
 complained about, whatever it is.
 """
 
+from __future__ import annotations
+
 from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.blocks.values import bad_number
 from keepalived_py.config.document import Directive

@@ -1,5 +1,7 @@
 """`DNS_CHECK`: a query over UDP is answered without error."""
 
+from __future__ import annotations
+
 from keepalived_py.config.blocks import values
 from keepalived_py.config.blocks.check_common import CONNECTION, CheckDraft, closed, timing
 from keepalived_py.config.document import Directive

@@ -1,5 +1,7 @@
 """`FILE_CHECK`: a number in a file changes the weight of the server."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from keepalived_py.config.blocks import values

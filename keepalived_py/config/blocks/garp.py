@@ -1,5 +1,7 @@
 """How a master announces its addresses: `garp_*` in an instance."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

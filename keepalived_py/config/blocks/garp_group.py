@@ -1,5 +1,7 @@
 """`garp_group`: the least time between announcements on some interfaces."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.blocks import values

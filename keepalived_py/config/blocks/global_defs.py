@@ -5,6 +5,8 @@ Users come before scripts, so that a configuration that is written back names
 the default user before it is needed.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.blocks import (

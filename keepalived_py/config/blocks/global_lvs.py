@@ -1,5 +1,7 @@
 """`global_defs`: virtual servers and IPVS."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """`global_defs`: alert mails."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """`global_defs`: interfaces, the firewall, and the buffers of the packets we listen to."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

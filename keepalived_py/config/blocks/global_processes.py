@@ -1,5 +1,7 @@
 """`global_defs`: the processes and their scheduling, and the scripts and users of the whole program."""
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

@@ -1,5 +1,7 @@
 """`global_defs`: who is told what happens, reloads, and where files are kept."""
 
+from __future__ import annotations
+
 import os
 import stat
 from collections.abc import Callable, Iterable

@@ -1,5 +1,7 @@
 """`global_defs`: VRRP and the defaults of its instances."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any

@@ -1,5 +1,7 @@
 """`HTTP_GET` and `SSL_GET`: pages are fetched and their answers looked at.  Both share one table."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from typing import Any

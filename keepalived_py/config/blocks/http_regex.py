@@ -6,6 +6,8 @@ Python's `re`, whose language is nearly that of PCRE2; only those complaints of
 its are repeated that PCRE2 would have as well.
 """
 
+from __future__ import annotations
+
 import re
 import warnings
 from collections.abc import Iterable

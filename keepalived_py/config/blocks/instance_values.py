@@ -1,5 +1,7 @@
 """Readers of the keywords of a `vrrp_instance` that do more than keep a number."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from keepalived_py.base.names import InterfaceName

@@ -1,5 +1,7 @@
 """`interface_up_down_delays`: how long a change of a link must last to count."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.clock import Micros

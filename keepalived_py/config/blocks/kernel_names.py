@@ -4,6 +4,8 @@
 it stops where the number ends.  Messages are those of keepalived 2.2.7.
 """
 
+from __future__ import annotations
+
 from keepalived_py.base.pattern import lazy_pattern
 from keepalived_py.config.document import Directive
 from keepalived_py.config.host import LARGEST_NUMBERS, OCTET, Host

@@ -5,6 +5,8 @@ gets the line (`Keyword.read(run, line, at)`).  A line that cannot be used is
 dropped; the rest of its block is still read.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Generic, NoReturn, TypeVar

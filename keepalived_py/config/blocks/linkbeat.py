@@ -1,5 +1,7 @@
 """`linkbeat_interfaces`: interfaces whose link is asked for regularly."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.blocks import values

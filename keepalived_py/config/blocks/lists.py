@@ -1,5 +1,7 @@
 """What may not stand behind the keyword of a list."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.document import Directive

@@ -4,6 +4,8 @@ When an option is wrong keepalived keeps the kind of forwarding and leaves the
 tunnel as it was; so is it here.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from typing import Any
 

@@ -1,5 +1,7 @@
 """`MISC_CHECK`: a program decides, by its exit status."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

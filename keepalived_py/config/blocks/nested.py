@@ -1,5 +1,7 @@
 """Keywords whose value is a field of a record inside the block's record."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.record import replace

@@ -5,6 +5,8 @@ second word is split once more into the argument list, its third and fourth are
 user and group.  Hence `notify /x.sh a` means user a, and arguments need quotes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

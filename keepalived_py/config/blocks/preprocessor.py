@@ -1,5 +1,7 @@
 """What the lexical layer takes out of a file before keywords are looked for, for those who read about it."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.blocks.values import option

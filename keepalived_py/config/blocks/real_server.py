@@ -1,5 +1,7 @@
 """`real_server`: one server behind a virtual server, with what it does differently and its checks."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.blocks import checkers, server_values

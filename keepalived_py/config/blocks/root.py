@@ -6,6 +6,8 @@ makes the draft (or refuses the block with None), and where something is to be
 done at the end of the block `closed`.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.record import replace

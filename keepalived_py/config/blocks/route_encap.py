@@ -3,6 +3,8 @@
 Words, texts and what is skipped after a mistake are as in keepalived 2.2.7.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -4,6 +4,8 @@ Each has a reader, called with its word as the line's current one.  Words,
 texts and the order of the checks are those of keepalived 2.2.7.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

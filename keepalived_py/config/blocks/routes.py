@@ -3,6 +3,8 @@
 A route that is refused is left out; the rest of the block is still used.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 

@@ -4,6 +4,8 @@ A rule that is refused is left out; the rest of the block is still used.  Words,
 texts and the order of the checks are those of keepalived 2.2.7.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -6,6 +6,8 @@ enable_script_security) our own.  Once `script_user` named nobody, there is no
 default any more.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 
 from keepalived_py.config.document import Directive

@@ -1,5 +1,7 @@
 """Addresses of servers as keepalived reads them, and the old forms of an IPv4 netmask."""
 
+from __future__ import annotations
+
 import re
 from ipaddress import IPv4Address
 

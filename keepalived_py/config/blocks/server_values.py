@@ -1,5 +1,7 @@
 """Keywords that virtual servers and real servers have in common, each with its own messages."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

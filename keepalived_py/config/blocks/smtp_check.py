@@ -1,5 +1,7 @@
 """`SMTP_CHECK`: a mail server greets.  Its old `host` blocks each make a check of their own."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.record import replace

@@ -1,5 +1,7 @@
 """`SSL`: what checks over TLS show."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.blocks import values

@@ -1,5 +1,7 @@
 """`vrrp_sync_group`: instances that are MASTER, BACKUP or FAULT together."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.names import GroupName, InstanceName

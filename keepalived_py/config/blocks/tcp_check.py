@@ -1,5 +1,7 @@
 """`TCP_CHECK`: a TCP connection can be opened."""
 
+from __future__ import annotations
+
 from keepalived_py.config.blocks.check_common import CONNECTION, CheckDraft, closed, timing
 from keepalived_py.config.schema import Block, block
 from keepalived_py.model.checks import TcpCheck

@@ -1,5 +1,7 @@
 """The plain keywords of the top level; their values stand with those of `global_defs`."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.config.blocks import values

@@ -1,5 +1,7 @@
 """`track_file` (in old files `vrrp_track_file`): a number that others write into a file."""
 
+from __future__ import annotations
+
 import stat
 from collections.abc import Iterable
 

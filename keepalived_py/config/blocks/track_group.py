@@ -1,5 +1,7 @@
 """`track_group`: the instances that static addresses, routes and rules belong to."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.names import GroupName

@@ -1,5 +1,7 @@
 """`vrrp_track_process`: whether enough processes run."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from keepalived_py.base.clock import Micros

@@ -4,6 +4,8 @@ An entry is `NAME [weight N [reverse|noreverse]]`.  Without a weight, that of
 the tracked object counts.  The object must stand above in the file.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from keepalived_py.base.names import InterfaceName, ScriptName

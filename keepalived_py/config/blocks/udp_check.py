@@ -1,5 +1,7 @@
 """`UDP_CHECK`: a datagram is not refused, or is answered as expected."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from keepalived_py.config.blocks import values

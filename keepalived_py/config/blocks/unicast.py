@@ -1,5 +1,7 @@
 """Where an instance's adverts go and come from: sources, multicast group, unicast peers."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 from typing import Any

@@ -6,6 +6,8 @@ versions of keepalived also know the words `name`, `netlink_notify_msg` and
 `group`; 2.2.7 takes them for names, which decides its verdict.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -173,7 +175,8 @@ def _show_vmac(vmac: Vmac | None) -> Iterable[str]:
         return ()
     words = []
     if vmac.interface is not None:
-        words.append(f"name {vmac.interface}" if vmac.interface in NEWER else str(vmac.interface))
+        special = vmac.interface in NEWER or _MAC_LETTERS.match(vmac.interface)
+        words.append(f"name {vmac.interface}" if special else str(vmac.interface))
     if vmac.mac is not None:
         words.append(vmac.mac.hex(":"))
     if vmac.netlink_notify:
@@ -290,7 +293,7 @@ def _show_ipvlan(ipvlan: Ipvlan | None) -> Iterable[str]:
         return ()
     words = []
     if ipvlan.interface is not None:
-        special = ipvlan.interface in (*NEWER, *MODES)
+        special = ipvlan.interface in (*NEWER, *MODES) or values.connection_address(ipvlan.interface)
         words.append(f"name {ipvlan.interface}" if special else str(ipvlan.interface))
     if ipvlan.address is not None:
         length = f"/{ipvlan.prefix_length}" if ipvlan.prefix_length != ipvlan.address.max_prefixlen else ""

@@ -9,6 +9,8 @@ The second half makes keywords of the common kinds.  Messages may name
 `{name}`, the name of the block, and `{word}`, the word that is wrong.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv6Address

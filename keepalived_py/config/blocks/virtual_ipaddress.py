@@ -4,6 +4,8 @@ An entry that is refused is left out; the rest of the block is still used.
 Texts and the order of the checks are those of keepalived 2.2.7.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any

@@ -1,5 +1,7 @@
 """`virtual_server`: one IPVS service, by address, by firewall mark or by group."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 from typing import Any

@@ -1,5 +1,7 @@
 """`virtual_server_group`: addresses, ranges, subnets and firewall marks that share real servers."""
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

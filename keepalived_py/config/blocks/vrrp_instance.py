@@ -4,6 +4,8 @@ Source: keepalived.conf(5) VRRPD CONFIGURATION; ranges and texts of 2.2.7.
 What can only be judged once everything is read stands in `config.correct`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """`vrrp_script`: a command whose exit status an instance may track."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 

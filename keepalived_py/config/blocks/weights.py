@@ -1,5 +1,7 @@
 """`weight N [reverse]` of the things that instances track."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

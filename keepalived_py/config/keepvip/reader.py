@@ -5,6 +5,8 @@ count, unknown keys are passed over in silence.  The former holds here, too;
 the latter becomes a warning, since it is nearly always a misspelt key.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from ipaddress import IPv4Address, ip_address

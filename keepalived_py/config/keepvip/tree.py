@@ -5,6 +5,8 @@ before anything is built: `[[[[...` cannot exhaust the stack, and an alias is
 the node it stands for, never a copy of it.  Only the first document counts.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import yaml
@@ -31,14 +33,14 @@ class Scalar(Struct):
 
 class Sequence(Struct):
     origin: Origin
-    items: "list[Node]" = fresh(list)
+    items: list[Node] = fresh(list)
 
 
 class Mapping(Struct):
     """Keys and values in the order of the file; a key may stand there twice."""
 
     origin: Origin
-    pairs: "list[tuple[Node, Node]]" = fresh(list)
+    pairs: list[tuple[Node, Node]] = fresh(list)
 
 
 Node = Scalar | Sequence | Mapping

@@ -5,6 +5,8 @@ is the number 1, `id: 7` the text 7.  Each function returns None after having
 reported what is wrong.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches

@@ -1,5 +1,7 @@
 """A `Cluster` back as keep-vip's YAML."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import yaml

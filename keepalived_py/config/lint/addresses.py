@@ -1,5 +1,7 @@
 """Lints on the addresses of virtual routers; some need to know those of the machine."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from keepalived_py.base.names import Address

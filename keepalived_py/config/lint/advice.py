@@ -1,5 +1,7 @@
 """What a lint is, and what it looks at."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 
 from keepalived_py.base.record import Record

@@ -7,6 +7,8 @@ statements its cause may lie; the cause is looked for in the same block.  What
 depends on names, or on a header that was refused, has a function of its own.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 

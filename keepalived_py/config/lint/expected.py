@@ -1,5 +1,7 @@
 """What should have stood there: the form of a keyword, the nearest of several words, a name that exists."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from functools import cache

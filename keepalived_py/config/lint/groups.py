@@ -1,5 +1,7 @@
 """Lints on sync groups: what their members should have in common."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from keepalived_py.config.lint.advice import Advice, Lint, Subject

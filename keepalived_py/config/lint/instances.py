@@ -1,5 +1,7 @@
 """Lints on virtual routers taken one by one."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import NamedTuple
 

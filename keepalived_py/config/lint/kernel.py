@@ -1,5 +1,7 @@
 """Lints on what the kernel must be able to do; only a description of the machine tells."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 
 from keepalived_py.config.lint.advice import Advice, Lint, Subject

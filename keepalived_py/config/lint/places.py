@@ -5,6 +5,8 @@ by block, name and keyword.  As in keepalived, the last of equal statements
 counts, and the first of equal blocks.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 

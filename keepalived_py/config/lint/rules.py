@@ -1,5 +1,7 @@
 """All lints, and running them on one configuration."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Iterator
 
 from keepalived_py.config.lint import addresses, groups, instances, kernel, scripts, servers

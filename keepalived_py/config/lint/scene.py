@@ -4,6 +4,8 @@ Only asked when there is something to be said: then every statement of the
 configuration is looked through once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from keepalived_py.config.document import Directive, Statement, directive_of

@@ -4,6 +4,8 @@ keepalived disables such a script and says so in one line of its log, without
 the place in the file and without the reason.  Here both are named.
 """
 
+from __future__ import annotations
+
 import stat
 from collections.abc import Iterator, Sequence
 

@@ -1,5 +1,7 @@
 """Lints on virtual servers."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
