@@ -8,6 +8,8 @@ PYTEST := $(BIN)/python -m pytest
 # Which seeds the long simulation plays, and what else the benchmark shall be told.
 SOAK_SEEDS ?= 0..10000
 PERF_OPTIONS ?=
+# Tests in which no clock matters; they run side by side.
+PURE := tests/config tests/cli tests/diagnostics
 
 .PHONY: help setup setup-test run test check format man perf soak clean
 
@@ -40,7 +42,8 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/make_man.py --check
-	$(PYTEST) tests -q -m 'not slow and not netns'
+	$(PYTEST) $(PURE) -q -n 2 -m 'not slow'
+	$(PYTEST) tests $(PURE:%=--ignore=%) -q -m 'not slow and not netns'
 
 test: setup-test check
 	$(PYTEST) tests compat-tests -q

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "netns"))
+sys.path[:0] = [str(Path(__file__).parent / "netns"), str(Path(__file__).parent / "config")]
 
 from lab import Lab, laboratory
 from twins import Twins

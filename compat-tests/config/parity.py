@@ -24,19 +24,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from keepalived_py.config.host import RealHost
+from keepalived_py.config.host import Host, RealHost
 from keepalived_py.config.load import load, load_as_parent
 from keepalived_py.diagnostics.render import render
 
 MARK = "PARITY_INSIDE"
-BIND = ("/proc", "/dev", "/work", "/tmp")
+BIND = ("/proc", "/dev", "/tmp", str(Path(__file__).resolve().parents[2]))
 
 CORPUS = {"eth0": ["10.1.0.1/16"], "eth1": ["192.168.200.1/24"]}
 REAL: dict[str, list[str]] = {
@@ -153,12 +153,16 @@ Flag = tuple[str, int]
 
 
 class Verdict(NamedTuple):
-    """What one program says; a negative code is the signal that ended it."""
+    """What one program says; a negative code is the signal that ended it.
+
+    `said` holds the messages with the line in front that they name.
+    """
 
     code: int
     flags: frozenset[Flag]
     texts: frozenset[str]
     unknown: frozenset[Flag] = frozenset()
+    said: frozenset[str] = frozenset()
 
 
 class Compared(NamedTuple):
@@ -182,15 +186,17 @@ def verdict(code: int, output: str, main: str) -> Verdict:
     flags: set[Flag] = set()
     texts: set[str] = set()
     unknown: set[Flag] = set()
+    said: set[str] = set()
     for line in output.splitlines():
         match = PLACE.fullmatch(line)
         texts.add(match["text"] if match else line)
+        said.add(f"{match['line']}: {match['text']}" if match else line)
         if match:
             flag = (os.path.basename(match["file"] or main), int(match["line"]))
             flags.add(flag)
             if UNKNOWN.fullmatch(match["text"]):
                 unknown.add(flag)
-    return Verdict(code, frozenset(flags), frozenset(texts), frozenset(unknown))
+    return Verdict(code, frozenset(flags), frozenset(texts), frozenset(unknown), frozenset(said))
 
 
 def theirs(name: str) -> Verdict:
@@ -208,12 +214,12 @@ def theirs(name: str) -> Verdict:
     return verdict(done.returncode, done.stderr.decode("utf-8", "replace"), name)
 
 
-def ours(name: str) -> Verdict:
+def ours(name: str, machine: Callable[[], Host] = RealHost) -> Verdict:
     """Our verdict on a file of the current folder."""
     node = os.uname().nodename.partition(".")[0]
-    loaded = load(name, config_id=node, host=RealHost())
+    loaded = load(name, config_id=node, host=machine())
     if loaded.net_namespace is not None and not os.path.exists(f"/run/netns/{loaded.net_namespace}"):
-        loaded = load_as_parent(name, config_id=node, host=RealHost())
+        loaded = load_as_parent(name, config_id=node, host=machine())
     return verdict(loaded.test_exit_code, render(loaded.diagnostics, "keepalived"), name)
 
 
