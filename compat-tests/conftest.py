@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent / "netns"), str(Path(__file__).parent / "config")]
+sys.path.insert(0, str(Path(__file__).parent / "config"))
+sys.path.insert(0, str(Path(__file__).parent / "netns"))
 
 from lab import Lab, laboratory
 from twins import Twins
