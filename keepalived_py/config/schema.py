@@ -70,7 +70,7 @@ class Run:
         self.diagnostics: list[Diagnostic] = []
         self.stopped = False
         self.cause: Diagnostic | None = None
-        self.known: dict[int, tuple[dict[str, tuple[str, Any]], dict[str, Keyword[Any]]]] = {}
+        self.known: dict[int, tuple[dict[str, tuple[str, Any]], dict[str, Keyword[Any]], Block[Any]]] = {}
         self.programs: dict[str, Any] = {}  # by the text of their lines, commands that are well written
         self.judged: dict[Any, Any] = {}  # by command, what was found out about its program
         self._written = written

@@ -56,11 +56,12 @@ class _Context:
         self.given: dict[str, Statement] | None = getattr(target, "given", None)
         known = run.known.get(id(block))
         if known is None:
-            known = run.known[id(block)] = ({}, _blocks_of(block))
-        self.memo, self.blocks = known
+            # The block itself is kept too: were it freed, another one could get its id.
+            known = run.known[id(block)] = ({}, _blocks_of(block), block)
+        self.memo, self.blocks, _ = known
 
 
-_NOTHING_KNOWN: tuple[dict[str, tuple[str, Any]], None] = ({}, None)
+_NOTHING_KNOWN: tuple[dict[str, tuple[str, Any]], None, None] = ({}, None, None)
 
 
 def _blocks_of(block: Block[Any]) -> dict[str, Keyword[Any]]:

@@ -25,11 +25,13 @@ from keepalived_py.model.config import Configuration
 from tests.config.fake_host import FakeHost
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted(
-    str(path.relative_to(ROOT))
-    for folder in ("samples", "compat-tests")
-    for path in (ROOT / folder).rglob("*.conf")
-)
+SAMPLES = {str(path.relative_to(ROOT)): path.read_text() for path in sorted(ROOT.glob("samples/**/*.conf"))}
+# Those of the comparison with the real program: the text stands before a line of dashes.
+CASES = {
+    path.stem: path.read_bytes().decode("utf-8", "surrogateescape").rpartition("\n----\n")[0]
+    for path in sorted(ROOT.glob("compat-tests/config/cases/*.case"))
+}
+TEXTS = {**SAMPLES, **CASES}
 INSTANCE = "interface eth0\nvirtual_router_id 51\nvirtual_ipaddress {\n10.1.0.100/16\n}\n"
 
 
@@ -40,7 +42,7 @@ def read(path: Path, host: Host) -> Loaded:
 
 def read_text(folder: Path, text: str, host: Host | None = None) -> Loaded:
     path = folder / "k.conf"
-    path.write_text(text)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     return read(path, host or FakeHost())
 
 
@@ -74,18 +76,18 @@ def check(model: Configuration, folder: Path, host: Host) -> None:
     assert [(list(error.absolute_path), error.message) for error in validator().iter_errors(values)] == []
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("name", TEXTS)
 def test_files_are_read_again_as_they_were(
-    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir((ROOT / file).parent)
-    loaded = read(ROOT / file, NoHost())
+    monkeypatch.chdir(tmp_path)
+    loaded = read_text(tmp_path, TEXTS[name], NoHost())
     if loaded.start_exit_code is None:
         check(loaded.configuration, tmp_path, NoHost())
 
 
 def test_there_are_files() -> None:
-    assert len(FILES) > 100
+    assert len(SAMPLES) > 10 and len(CASES) > 200
 
 
 def test_nothing_said_is_nothing_written(tmp_path: Path) -> None:
