@@ -12,10 +12,21 @@ from keepalived_py.cli.options import Action, Options, parse
 
 EXIT_BAD_OPTION = 1
 EXIT_PERMISSION = 4
+EXIT_BROKEN_PIPE = 128 + 13  # as of a program that SIGPIPE has ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run with `arguments` (default: the process's own); returns the exit code."""
+    try:
+        code = _main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    return code
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0][:1] != "-":
         from keepalived_py.cli import commands

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,15 @@ def test_bash_completes(words: list[str], offered: set[str], tmp_path: Path, cap
     )
     assert done.stderr == ""
     assert set(done.stdout.split()) == offered
+
+
+def test_a_reader_that_goes_away_is_no_fault() -> None:
+    """`keepalived-py schema | head`: no traceback."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "keepalived_py", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as started:
+        assert started.stdout is not None and started.stderr is not None
+        started.stdout.read(10)
+        started.stdout.close()
+        said = started.stderr.read()
+    assert (said, started.returncode) == (b"", 141)
