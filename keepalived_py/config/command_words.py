@@ -9,6 +9,7 @@ the blank in the word (also from 2.4 on).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from keepalived_py.base.pattern import lazy_pattern
 
@@ -51,6 +52,16 @@ def missing_quote(text: str) -> str:
 
 def split_quoted(text: str) -> tuple[str, ...] | None:
     """Words of `text` by the rule for command lines; None if a quote or a backslash is open at the end."""
+    return _split(text, lambda part, quote: _unescape(part) if part[0] == "\\" else part)
+
+
+def _outer_words(text: str) -> tuple[str, ...] | None:
+    """The first split: quotes part words, but escapes are left for the second split."""
+    return _split(text, lambda part, quote: part[1:] if quote and part == f"\\{quote}" else part)
+
+
+def _split(text: str, meaning: Callable[[str, str], str]) -> tuple[str, ...] | None:
+    """Words of `text`; `meaning` is what a part of a word stands for, given the quote around it."""
     words: list[str] = []
     word: list[str] | None = None
     quote = ""
@@ -65,34 +76,12 @@ def split_quoted(text: str) -> tuple[str, ...] | None:
             word = None
         else:
             word = word if word is not None else []
-            word.append(_unescape(part) if part[0] == "\\" else part)
+            word.append(meaning(part, quote))
     if part == "\\" or (quote and not _unseen(quote, part)):
         return None
     if word is not None:
         words.append("".join(word))
     return tuple(words)
-
-
-def _outer_words(text: str) -> tuple[str, ...] | None:
-    """The first split: quotes part words, but escapes are left for the second split."""
-    spans: list[str] = []
-    word: list[str] | None = None
-    quote = ""
-    part = ""
-    for part in _PART.findall(text):
-        if part in ('"', "'") and quote in ("", part):
-            quote = "" if quote else part
-            word = word if word is not None else []
-        elif part[0] in _BLANKS and not quote:
-            if word is not None:
-                spans.append("".join(word))
-            word = None
-        else:
-            word = word if word is not None else []
-            word.append(part[1:] if quote and part[:1] == "\\" and part[1:] == quote else part)
-    if part == "\\" or (quote and not _unseen(quote, part)):
-        return None
-    return (*spans, "".join(word)) if word is not None else tuple(spans)
 
 
 def split_command(raw: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

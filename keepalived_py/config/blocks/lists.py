@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from keepalived_py.config.blocks import values
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Run
 
 
 def opened(run: Run, target: Any, at: Directive) -> Any:
     """The list belongs to `target`; words between its keyword and the brace are dropped with a complaint."""
-    if len(at.words) > 1:
-        run.error(
-            f"Block {at.words[0]} has extra parameters {at.words[1]} ...",
-            at,
-            word=1,
-            code="extra-words",
-            expected="a brace",
-        )
+    values.list_block(run, at)
     return target
