@@ -8,10 +8,9 @@ start, 2 if the configuration cannot be used, 6 if there is none.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 
+from keepalived_py.base.collection import no_collection
 from keepalived_py.config import passes
 from keepalived_py.config.blocks import root
 from keepalived_py.config.document import Directive, Document, Statement
@@ -74,7 +73,7 @@ def load(
         return load_cluster(path, host=host)
     from keepalived_py.config.syntax import read_document  # lark: paid only when something is read
 
-    with _no_collection():
+    with no_collection():
         document = read_document(path, config_id, all_config)
         if document.fatal:
             code = EXIT_FATAL_CLASS if document.include_failed else EXIT_OK
@@ -193,15 +192,3 @@ def exit_code_of_test(found: Iterable[Diagnostic]) -> int:
     if decisive is ErrorClass.SCRIPT_SECURITY:
         return EXIT_SECURITY
     return EXIT_FATAL_CLASS if decisive <= ErrorClass.FATAL else EXIT_ERROR
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Cyclic garbage collection off: a parse only builds, and the collector doubles its time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

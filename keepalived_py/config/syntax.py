@@ -11,7 +11,6 @@ the scanner.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from binascii import crc32
@@ -21,6 +20,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
+from keepalived_py.base.collection import no_collection
 from keepalived_py.config import tables
 from keepalived_py.config.command_words import split_command
 from keepalived_py.config.document import Directive, Document, Line, Statement
@@ -222,14 +222,9 @@ def read_document(path: str, config_id: str, all_config: bool = False) -> Docume
     keepalived's `-e`: every include check is on.  Never raises for a user's
     mistake: see `Document.diagnostics`, `fatal` and `include_failed`.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # hundreds of thousands of objects, no cycle among them
-    try:
+    with no_collection():
         reader = Reader(config_id, all_config)
         document = parse(reader.read(path))
-    finally:
-        if collecting:
-            gc.enable()
     return Document(
         document.directives,
         _in_order((*reader.diagnostics, *document.diagnostics)),

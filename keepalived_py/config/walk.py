@@ -194,11 +194,9 @@ class _Walk:
 
     def _value(self, context: _Context, keyword: Keyword[Any], directive: Directive) -> None:
         run = self.run
-        if len(directive.words) < 2 and (keyword.required or keyword.missing):
-            if keyword.required:
-                run.missing_parameter(directive, keyword.name, 2)
+        if self._lacks_argument(keyword, directive):
+            if run.stopped:
                 return
-            run.error(keyword.missing, directive, code="missing-value")
         elif keyword.convert is not None:
             said = len(run.diagnostics)
             value = keyword.convert(run, context.target, directive)
@@ -213,6 +211,16 @@ class _Walk:
             keyword.read(run, context.target, directive)
         self._stray(directive, None)
 
+    def _lacks_argument(self, keyword: Keyword[Any], directive: Directive) -> bool:
+        """Whether the first argument is not there although it must be; then that has been said."""
+        if len(directive.words) > 1 or not (keyword.required or keyword.missing):
+            return False
+        if keyword.required:
+            self.run.missing_parameter(directive, keyword.name, 2)
+        else:
+            self.run.error(keyword.missing, directive, code="missing-value")
+        return True
+
     def _entry(self, context: _Context, directive: Directive) -> None:
         read = context.block.entry
         assert read is not None
@@ -225,11 +233,7 @@ class _Walk:
 
     def _open(self, context: _Context, keyword: Keyword[Any], directive: Directive) -> None:
         run = self.run
-        if len(directive.words) < 2 and keyword.required:
-            run.missing_parameter(directive, keyword.name, 2)
-            return
-        if len(directive.words) < 2 and keyword.missing:
-            run.error(keyword.missing, directive, code="missing-value")
+        if self._lacks_argument(keyword, directive):
             return
         target = context.target
         run.at_end = directive.body is None and self._next_place() is None
@@ -269,9 +273,12 @@ class _Walk:
     def _quoted_brace(self, directive: Directive) -> None:
         """A "{" in quotes where none may stand."""
         self.run.uneven = True
-        self.run.error(
+        self._unexpected(directive)
+
+    def _unexpected(self, at: Directive) -> Diagnostic:
+        return self.run.error(
             "Unexpected '{' - ignoring",
-            directive,
+            at,
             code="unexpected-brace",
             error_class=ErrorClass.UNEXPECTED_BRACE,
         )
@@ -419,12 +426,7 @@ class _Walk:
             return
         before = self.run.cause
         self.run.cause = before or cause
-        said = self.run.error(
-            "Unexpected '{' - ignoring",
-            Directive(("{",), "{", directive.open_origin),
-            code="unexpected-brace",
-            error_class=ErrorClass.UNEXPECTED_BRACE,
-        )
+        said = self._unexpected(Directive(("{",), "{", directive.open_origin))
         self.run.cause = self.run.cause or said
         self.brackets.append(_Bracket(iter(directive.body), directive))
 

@@ -75,48 +75,42 @@ class CheckDraft(Draft[Check]):
 
 def _connect_ip(run: Run, check: Any, at: Directive) -> object:
     """The address to check.  One that is refused leaves no address: any source suits it then."""
-    word = at.words[1]
-    found = bare_address(word)
     source = check.__dict__.get("source_family", UNKNOWN)
+    found = _end(run, at, source, "bindto", "as bindto has")
+    check.family = UNKNOWN if found is None else found.version
     if found is None:
-        run.error(f"Invalid connect_ip address {word} - ignoring", at, word=1, expected="an IP address")
-    elif source not in (UNKNOWN, found.version):
-        run.error(
-            f"connect_ip address {word} does not match address family of bindto - skipping",
-            at,
-            word=1,
-            code="address-family",
-            expected=f"an IPv{source} address, as bindto has",
-        )
-    else:
-        check.family = found.version
-        return found
-    check.family = UNKNOWN
-    check.connect_ip = None
-    return FAILED
+        check.connect_ip = None
+        return FAILED
+    return found
 
 
 def _bindto(run: Run, check: Any, at: Directive) -> object:
     """The source address, of the family of the address that is checked as far as that is known."""
-    word = at.words[1]
-    found = bare_address(word)
-    family = family_of(check)
+    found = _end(run, at, family_of(check), "connect_ip", "as the checked address is")
+    check.source_family = UNKNOWN if found is None else found.version
     if found is None:
-        run.error(f"Invalid bindto address {word} - ignoring", at, word=1, expected="an IP address")
-    elif family not in (UNKNOWN, found.version):
+        check.source_ip = None
+        return FAILED
+    return found
+
+
+def _end(run: Run, at: Directive, family: int, other: str, like: str) -> Address | None:
+    """The address of one end of the connection, if it is one and of the `family` that the `other` end has."""
+    name, word = at.words[:2]
+    found = bare_address(word)
+    if found is None:
+        run.error(f"Invalid {name} address {word} - ignoring", at, word=1, expected="an IP address")
+        return None
+    if family not in (UNKNOWN, found.version):
         run.error(
-            f"bindto address {word} does not match address family of connect_ip - skipping",
+            f"{name} address {word} does not match address family of {other} - skipping",
             at,
             word=1,
             code="address-family",
-            expected=f"an IPv{family} address, as the checked address is",
+            expected=f"an IPv{family} address, {like}",
         )
-    else:
-        check.source_family = found.version
-        return found
-    check.source_family = UNKNOWN
-    check.source_ip = None
-    return FAILED
+        return None
+    return found
 
 
 def _bind_if(run: Run, check: object, at: Directive) -> object:
