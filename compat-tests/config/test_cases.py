@@ -34,7 +34,6 @@ def as_printed(case: Case) -> str:
     )
 
 
-@pytest.mark.skipif(not parity.possible(), reason="needs root and keepalived 2.2.7")
 def test_both_programs_side_by_side(tmp_path: Path) -> None:
     write_texts(CASES, tmp_path)
     words = [sys.executable, str(HERE / "parity.py"), "--list", str(tmp_path)]
