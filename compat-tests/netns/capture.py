@@ -29,16 +29,25 @@ _RTMGRP_IPV4_IFADDR = 0x10
 _IFA_LOCAL = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# Keep ARP and IPv4 protocol 112; everything else is dropped in the kernel.
+# Keep ARP, protocols 112 (VRRP) and 51 (AH) of IPv4, and of IPv6 protocol 112 and neighbour
+# advertisements (ICMPv6 136); everything else is dropped in the kernel.
 _FILTER = (
     (0x28, 0, 0, 12),
-    (0x15, 3, 0, 0x0806),
+    (0x15, 10, 0, 0x0806),
     (0x15, 0, 3, 0x0800),
     (0x30, 0, 0, 23),
-    (0x15, 0, 1, 112),
+    (0x15, 7, 0, 112),
+    (0x15, 6, 7, 51),
+    (0x15, 0, 6, 0x86DD),
+    (0x30, 0, 0, 20),
+    (0x15, 3, 0, 112),
+    (0x15, 0, 3, 58),
+    (0x30, 0, 0, 54),
+    (0x15, 0, 1, 136),
     (0x06, 0, 0, 2048),
     (0x06, 0, 0, 0),
 )
+_AH = 51
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +60,18 @@ class Frame:
 
     @property
     def is_arp(self) -> bool:
-        """Whether this is an ARP frame (else it is an advert)."""
+        """Whether this is an ARP frame."""
         return self.raw[12:14] == b"\x08\x06"
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether this is an IPv6 packet."""
+        return self.raw[12:14] == b"\x86\xdd"
+
+    @property
+    def is_neighbour_advert(self) -> bool:
+        """Whether this is a neighbour advertisement; an advert is what is neither this nor ARP."""
+        return self.is_ipv6 and self.raw[20] == 58
 
     @property
     def ip(self) -> bytes:
@@ -61,8 +80,17 @@ class Frame:
 
     @property
     def vrrp(self) -> bytes:
-        """The VRRP message."""
-        return self.ip[(self.ip[0] & 15) * 4 :]
+        """The VRRP message, whatever headers stand before it."""
+        if self.is_ipv6:
+            return self.ip[40:]
+        message = self.ip[(self.ip[0] & 15) * 4 :]
+        return message[24:] if self.ip[9] == _AH else message
+
+    @property
+    def source(self) -> str:
+        """The address that an advert comes from."""
+        family, address = (socket.AF_INET6, self.ip[8:24]) if self.is_ipv6 else (socket.AF_INET, self.ip[12:16])
+        return socket.inet_ntop(family, address)
 
     @property
     def vrid(self) -> int:
@@ -145,7 +173,15 @@ class Capture(_Reader):
 
     def adverts(self, node: int | None = None, since_ns: int = 0, vrid: int | None = None) -> list[Frame]:
         """Adverts of `node` (all when None) not older than `since_ns`."""
-        return self._pick(lambda f: not f.is_arp and vrid in (None, f.vrid), node, since_ns)
+
+        def wanted(frame: Frame) -> bool:
+            return not frame.is_arp and not frame.is_neighbour_advert and vrid in (None, frame.vrid)
+
+        return self._pick(wanted, node, since_ns)
+
+    def neighbour_adverts(self, node: int | None = None, since_ns: int = 0) -> list[Frame]:
+        """Unsolicited neighbour advertisements (to all nodes)."""
+        return self._pick(lambda f: f.is_neighbour_advert and f.raw[38:40] == b"\xff\x02", node, since_ns)
 
     def arps(self, node: int | None = None, since_ns: int = 0) -> list[Frame]:
         """Gratuitous ARP frames (target address = sender address)."""

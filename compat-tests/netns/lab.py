@@ -43,10 +43,10 @@ def master_down_s(priority: int, advert_s: float = 1.0) -> float:
 class Lab:
     """One laboratory; use `laboratory` to be sure that it is closed."""
 
-    def __init__(self, directory: Path, nodes: int = 2, net: int = 77) -> None:
+    def __init__(self, directory: Path, nodes: int = 2, net: int = 77, ipv6: bool = False) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.space = Space(nodes=nodes, net=net).up()
+        self.space = Space(nodes=nodes, net=net, ipv6=ipv6).up()
         self.capture = Capture(self.space)
         self.watches = {n: AddressWatch(self.space, n) for n in range(1, nodes + 1)}
         self.programs: dict[int, Program] = {}
@@ -122,10 +122,10 @@ class Lab:
 
 
 @contextmanager
-def laboratory(directory: Path, nodes: int = 2, net: int = 77) -> Iterator[Lab]:
+def laboratory(directory: Path, nodes: int = 2, net: int = 77, ipv6: bool = False) -> Iterator[Lab]:
     """A laboratory that is closed whatever happens; leftovers of killed runs are swept first."""
     sweep()
-    lab = Lab(directory, nodes, net)
+    lab = Lab(directory, nodes, net, ipv6)
     try:
         yield lab
     finally:

@@ -3,8 +3,8 @@
 A `Space` owns `kl-<pid>-<n>-sw` (the bridge) and `kl-<pid>-<n>-r1..rK` (the
 nodes, each with a veth named eth0).  The owner's pid stands in the name, so the
 leftovers of a run that was killed can be told from those of a living one and
-are swept away by the next run.  IPv6 is off inside: nothing but the programs
-under test speaks on the wire.
+are swept away by the next run.  IPv6 is off inside, unless asked for: nothing
+but the programs under test speaks on the wire.
 """
 
 import ctypes
@@ -68,20 +68,30 @@ def sweep() -> None:
             run("ip", "netns", "del", name, check=False)
 
 
-def _quiet_ipv6() -> None:
-    for scope in ("all", "default"):
-        path = f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6"
+def _ipv6(scope: str, **values: int) -> None:
+    """Set parameters of one interface (or `all`, `default`) in the namespace the thread is in."""
+    for name, value in values.items():
+        path = f"/proc/sys/net/ipv6/conf/{scope}/{name}"
         if os.path.exists(path):
             with open(path, "w") as knob:
-                knob.write("1")
+                knob.write(str(value))
+
+
+def _quiet_ipv6() -> None:
+    for scope in ("all", "default"):
+        _ipv6(scope, disable_ipv6=1)
 
 
 @dataclass(slots=True)
 class Space:
-    """`nodes` namespaces on one bridge; node n owns 10.<net>.0.n/16 on its eth0."""
+    """`nodes` namespaces on one bridge; node n owns 10.<net>.0.n/16 on its eth0.
+
+    With `ipv6` it also owns fe80::n/64 and fd77::n/64, usable at once.
+    """
 
     nodes: int = 2
     net: int = 77
+    ipv6: bool = False
     base: str = field(default_factory=lambda: f"{_PREFIX}-{os.getpid()}-{next(_numbers)}")
 
     @property
@@ -130,6 +140,12 @@ class Space:
             f"link set lo up\nlink set eth0 address {mac}\n"
             f"addr add {self.address(number)}/16 dev eth0\nlink set eth0 up\n"
         )
+        if self.ipv6:
+            with inside(name):
+                for scope in ("all", "default", "eth0"):
+                    # Nobody makes up addresses (addr_gen_mode 1) or asks whether one is taken.
+                    _ipv6(scope, addr_gen_mode=1, accept_dad=0, disable_ipv6=0)
+            batch += "".join(f"addr add {prefix}::{number}/64 dev eth0 nodad\n" for prefix in ("fe80", "fd77"))
         run("ip", "-n", name, "-batch", "-", text_in=batch)
 
     def addresses(self, number: int) -> list[str]:

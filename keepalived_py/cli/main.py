@@ -91,6 +91,7 @@ def _run(options: Options, words: Sequence[str]) -> int:
     from keepalived_py.base.logs import Log, LogSettings
     from keepalived_py.cli.check import load_once
     from keepalived_py.daemon import start
+    from keepalived_py.daemon.kinds import KINDS
 
     refusal = start.missing_permission()
     if refusal is not None:
@@ -104,6 +105,12 @@ def _run(options: Options, words: Sequence[str]) -> int:
             detail=options.detail,
         )
     )
+    pid_files = {
+        "keepalived": options.pid_file,
+        "vrrp": options.vrrp_pid_file,
+        "checkers": options.checkers_pid_file,
+        "bfd": options.bfd_pid_file,
+    }
     settings = start.RunSettings(
         command_line=("keepalived-py", *words),
         # In the background the working directory is /, and a reload reads the file again.
@@ -113,16 +120,16 @@ def _run(options: Options, words: Sequence[str]) -> int:
         foreground=options.foreground,
         namespace=options.namespace,
         umask=options.umask,
-        pid_file=options.pid_file,
-        vrrp_pid_file=options.vrrp_pid_file,
+        pid_files={name: path for name, path in pid_files.items() if path},
         respawn=options.respawn,
         all_processes=options.all_processes,
-        # -P and -C together run both, as each alone leaves the other out.
-        run_vrrp=options.vrrp_only or not options.checkers_only,
+        kinds=tuple(kind for kind in KINDS if kind.name not in options.left_out),
         keep_addresses=options.keep_addresses,
+        release_addresses=options.release_addresses,
         address_monitoring=options.address_monitoring,
         ignore_sigint=options.ignore_sigint,
         core_dump=options.core_dump,
+        dump_configuration=options.dump_configuration,
         without_effect=options.without_effect,
     )
     return start.run(settings)

@@ -65,18 +65,18 @@ SPECS: tuple[OptionSpec, ...] = (
     _spec("S", "log-facility", "0-7|local0-7|user|daemon", "Facility for syslog (default daemon)"),
     _spec("G", "no-syslog", "", "Do not log to syslog"),
     _spec("u", "umask", "MASK", "Mask for the modes of new files (a number)"),
-    _spec("X", "release-vips", "", "Drop addresses on a transition caused by a signal", without_effect=True),
+    _spec("X", "release-vips", "", "Drop addresses on a transition caused by a signal"),
     _spec("V", "dont-release-vrrp", "", "Keep virtual addresses and routes at stop"),
     _spec("I", "dont-release-ipvs", "", "Keep the IPVS table at stop", without_effect=True),
     _spec("R", "dont-respawn", "", "Do not restart a child that dies"),
     _spec("n", "dont-fork", "", "Stay in the foreground"),
-    _spec("d", "dump-conf", "", "Write the configuration to the log", without_effect=True),
+    _spec("d", "dump-conf", "", "Write the configuration to the log"),
     _spec("p", "pid", "FILE", "Pid file of the parent"),
     _spec("r", "vrrp_pid", "FILE", "Pid file of the VRRP process"),
     _spec("T", "genhash", "", "Act as genhash (not available)", hidden=True),
     _spec("c", "checkers_pid", "FILE", "Pid file of the checker process", without_effect=True),
     _spec("a", "address-monitoring", "", "Log every change of an address"),
-    _spec("b", "bfd_pid", "FILE", "Pid file of the BFD process", without_effect=True),
+    _spec("b", "bfd_pid", "FILE", "Pid file of the BFD process"),
     _spec("x", "snmp", "", "Enable SNMP", without_effect=True),
     _spec("A", "snmp-agent-socket", "FILE", "Socket of the SNMP master agent", without_effect=True),
     _spec("s", "namespace", "NAME", "Run in this network namespace (before the configuration's)"),
@@ -115,14 +115,13 @@ class Action(Enum):
 class Options(Record):
     """A command line, read.  None means not given; `detail` counts -D.
 
+    `left_out`: kinds of child process that are not to run, by the names of their pid files.
     `facility_complaint`: what keepalived says about the value of -S under -t, if anything.
     """
 
     action: Action = Action.RUN
     file: str = DEFAULT_CONFIGURATION
-    vrrp_only: bool = False
-    checkers_only: bool = False
-    no_bfd: bool = False
+    left_out: frozenset[str] = frozenset()
     all_processes: bool = False
     console: bool = False
     detail: int = 0
@@ -131,10 +130,14 @@ class Options(Record):
     syslog: bool = True
     umask: int | None = None
     keep_addresses: bool = False
+    release_addresses: bool = False
+    dump_configuration: bool = False
     respawn: bool = True
     foreground: bool = False
     pid_file: str | None = None
     vrrp_pid_file: str | None = None
+    checkers_pid_file: str | None = None
+    bfd_pid_file: str | None = None
     address_monitoring: bool = False
     namespace: str | None = None
     core_dump: bool = False
@@ -244,24 +247,33 @@ def _text(name: str) -> _Change:
     return lambda options, text: replace(options, **{name: text})
 
 
+def _without(kind: str) -> _Change:
+    return lambda options, _: replace(options, left_out=options.left_out | {kind})
+
+
 def _check(options: Options, text: str) -> Options:
     return replace(options, action=Action.CHECK, test_file=text or None)
 
 
 _CHANGES: dict[str, _Change] = {
     "use-file": _text("file"),
-    "vrrp": _flag("vrrp_only"),
-    "check": _flag("checkers_only"),
-    "no_bfd": _flag("no_bfd"),
-    "all": _flag("all_processes"),
+    # -P and -C together leave out both, and the last of these options wins, as in keepalived 2.2.7.
+    "vrrp": _without("checkers"),
+    "check": _without("vrrp"),
+    "no_bfd": _without("bfd"),
+    "all": lambda options, _: replace(options, all_processes=True, left_out=frozenset()),
     "log-console": _flag("console"),
     "log-detail": lambda options, _: replace(options, detail=options.detail + 1),
     "no-syslog": _flag("syslog", False),
     "dont-release-vrrp": _flag("keep_addresses"),
+    "release-vips": _flag("release_addresses"),
+    "dump-conf": _flag("dump_configuration"),
     "dont-respawn": _flag("respawn", False),
     "dont-fork": _flag("foreground"),
     "pid": _text("pid_file"),
     "vrrp_pid": _text("vrrp_pid_file"),
+    "checkers_pid": _text("checkers_pid_file"),
+    "bfd_pid": _text("bfd_pid_file"),
     "genhash": _flag("action", Action.GENHASH),
     "address-monitoring": _flag("address_monitoring"),
     "namespace": _text("namespace"),

@@ -118,7 +118,11 @@ def _initial_state(one: Draft[Instance], written: Written) -> InitialState:
 
 
 def _garp(own: Draft[GratuitousArp], common: Any) -> GratuitousArp:
-    """The instance's values, else the global ones, else keepalived's defaults."""
+    """The instance's values, else the global ones, else keepalived's defaults.
+
+    Announcements after a lower advert follow, where nothing is said of them, the
+    *global* garp_master_repeat and garp_master_delay, never the instance's own.
+    """
 
     def pick(field: str, default: int) -> Any:
         if own.written(field):
@@ -126,16 +130,16 @@ def _garp(own: Draft[GratuitousArp], common: Any) -> GratuitousArp:
         found = getattr(common, field)
         return default if found is None else found
 
-    repeat = pick("repeat", GARP_DEFAULTS.repeat)
-    delay = pick("delay_us", GARP_DEFAULTS.delay_us)
+    common_repeat = GARP_DEFAULTS.repeat if common.repeat is None else common.repeat
+    common_delay_us = GARP_DEFAULTS.delay_us if common.delay_us is None else common.delay_us
     extra = ExtraInterfaces(Micros(common.extra_interface_s * SECOND), common.extra_interface_all)
     return GratuitousArp(
-        repeat=repeat,
-        delay_us=Micros(delay),
+        repeat=pick("repeat", common_repeat),
+        delay_us=Micros(pick("delay_us", common_delay_us)),
         refresh_us=Micros(pick("refresh_us", GARP_DEFAULTS.refresh_us)),
         refresh_repeat=pick("refresh_repeat", GARP_DEFAULTS.refresh_repeat),
-        lower_priority_repeat=pick("lower_priority_repeat", repeat),
-        lower_priority_delay_us=Micros(pick("lower_priority_delay_us", delay)),
+        lower_priority_repeat=pick("lower_priority_repeat", common_repeat),
+        lower_priority_delay_us=Micros(pick("lower_priority_delay_us", common_delay_us)),
         extra_interfaces=own.extra_interfaces if own.written("extra_interfaces") else extra,
     )
 

@@ -1,37 +1,46 @@
 """What each event but reload, start and stop means for the node."""
 
+from typing import assert_never
+
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName, InterfaceName
+from keepalived_py.core import upkeep
 from keepalived_py.core.holder import holding
+from keepalived_py.core.holder.things import STATIC, Place, adding, place_of, reported_place
 from keepalived_py.core.track import interface as links
-from keepalived_py.core.track import script as checks
+from keepalived_py.core.track import objects
 from keepalived_py.core.turn import Turn
-from keepalived_py.core.vrrp import machine, timing
-from keepalived_py.core.vrrp.state import InstanceState, Why, earliest
+from keepalived_py.core.vrrp import machine
+from keepalived_py.core.vrrp.state import InstanceState, Why
 from keepalived_py.core.world import Node, Step
 from keepalived_py.model import events as ev
-from keepalived_py.model.config import VirtualAddress
-from keepalived_py.model.effects import DeleteAddress, Done, Effect, Role, WriteLog
+from keepalived_py.model.effects import (
+    CreateDevice,
+    DeleteAddress,
+    Done,
+    Effect,
+    Failed,
+    Role,
+    TimedOut,
+    WriteLog,
+)
+from keepalived_py.model.network import Route, Rule
 
 
 def tick(node: Node, now: Micros) -> Step:
     """Everything that is due, the longest overdue first."""
     turn = Turn(node, now)
-    quiet_until = node.quiet_until
-    if quiet_until is not None and quiet_until <= now:
+    if turn.quiet_until is not None and turn.quiet_until <= now:
         turn.out.append(WriteLog("Delayed start completed"))
-        quiet_until = None
-    overdue = sorted(
-        (due, name)
-        for name, state in node.instances.items()
-        if (due := earliest(state)) is not None and due <= now
-    )
-    for _, name in overdue:
+        turn.quiet_until = None
+    for _, name in node.instances.overdue(now):
         _instance_due(turn, name)
-    for script_name, script_state in node.scripts.items():
-        if script_state.next_at <= now:
-            turn.launch_script(script_name)
-    return turn.close(quiet_until=quiet_until)
+    if node.ledger.due is not None and node.ledger.due <= now:
+        upkeep.retry(turn)
+    before = turn.objects
+    turn.objects = objects.on_tick(before, now, turn.out)
+    turn.watch(before, Why("a tracked object changed", "its delay is over"))
+    return turn.close()
 
 
 def _instance_due(turn: Turn, name: InstanceName) -> None:
@@ -41,7 +50,7 @@ def _instance_due(turn: Turn, name: InstanceName) -> None:
         new = machine.on_deadline(state, now, turn.group_ready(name), turn.out)
         turn.instances[name] = new
         if new.role is not state.role:
-            turn.settle(Why("a member became MASTER", f"{name}: no advert was heard in time"))
+            turn.settle(Why(f"a member became {new.role.name}", f"{name}: its timer ran out"))
     state = turn.instances[name]
     if state.role is Role.MASTER:
         due = holding.announce_due(state.settings, state.announcements, now, turn.out)
@@ -61,117 +70,197 @@ def advert_in_group(node: Node, new: InstanceState, now: Micros, out: list[Effec
                 turn.instances[other.settings.name] = other._replace(announcements=due)
     else:
         turn.settle(Why("a better master was heard", f"by {name}"))
-    return turn.close(quiet_until=node.quiet_until)
+    return turn.close()
+
+
+def paused(node: Node, event: ev.Paused, now: Micros) -> Step:
+    """This process did not run for a while: every instance decides what that means for it."""
+    turn = Turn(node, now)
+    for name in sorted(node.instances):
+        state = turn.instances[name]
+        new = machine.on_paused(state, event.duration_us, now, turn.out)
+        if new is not state:
+            turn.instances[name] = new
+    turn.settle(Why("this process was paused", f"for {event.duration_us} us"))
+    return turn.close()
+
+
+# -- interfaces -----------------------------------------------------------------
 
 
 def link(node: Node, event: ev.LinkChanged, now: Micros) -> Step:
     """An interface came, went, or changed its state."""
     turn = Turn(node, now)
     name = event.facts.name
-    out: list[Effect] = turn.out if name in node.shape.links else []
-    turn.interfaces[name] = links.link_changed(node.interfaces.get(name), event.facts, out)
-    state = "up" if links.is_up(turn.interfaces, name) else "down"
-    turn.reassess(_affected(node, name), Why(f"interface {name} is {state}", "link event"))
-    return turn.close(quiet_until=node.quiet_until)
+    concerned = name in node.shape.links
+    old = node.interfaces.get(name)
+    new = links.link_changed(old, event.facts, turn.out if concerned else [])
+    if new == old:
+        return Step(node, ())
+    turn.set_interface(new)
+    if not new.index:
+        turn.present = frozenset(place for place in turn.present if place.interface != name)
+        _recreate(turn, event)
+    up = links.is_up(turn.interfaces, name)
+    came_up = up and not links.is_up(node.interfaces, name)
+    if concerned:
+        state = "up" if up else "down"
+        turn.reassess(node.shape.dependants[name], Why(f"interface {name} is {state}", "link event"))
+    if came_up:
+        upkeep.come_back(turn, name)
+        upkeep.hasten(turn, name)
+    if new.index and not (old is not None and old.index):
+        _base_is_back(turn, event)
+    return turn.close()
 
 
-def _affected(node: Node, interface: InterfaceName) -> list[InstanceName]:
-    return [
-        name
-        for name, state in node.instances.items()
-        if state.settings.interface == interface
-        or any(link.name == interface for link in node.shape.tracks[name].interfaces)
-    ]
+def _recreate(turn: Turn, event: ev.LinkChanged) -> None:
+    """A virtual MAC device of ours was deleted: make it again, if what it lies on is still there."""
+    device = turn.shape.devices.get(event.facts.name)
+    if device is not None and _exists(turn, device.base):
+        turn.out.append(CreateDevice(device.instance, device))
+
+
+def _base_is_back(turn: Turn, event: ev.LinkChanged) -> None:
+    """An interface exists anew: the devices that lay on it went with it."""
+    for device in turn.shape.devices.values():
+        if device.base == event.facts.name and not _exists(turn, device.name):
+            turn.out.append(CreateDevice(device.instance, device))
+
+
+def _exists(turn: Turn, name: InterfaceName) -> bool:
+    facts = turn.interfaces.get(name)
+    return facts is not None and facts.index != 0
+
+
+# -- addresses, routes, rules ---------------------------------------------------
 
 
 def address_added(node: Node, event: ev.AddressAdded, now: Micros) -> Step:
     """An address is on an interface now."""
-    turn = Turn(node, now)
     name, address = event.interface, event.address
-    facts = turn.interfaces.get(name)
-    if facts is not None:
-        turn.interfaces[name] = links.with_address(facts, address)
-    if address.address in node.shape.virtual:
-        return turn.close(quiet_until=node.quiet_until)
-    if name in node.shape.links:
-        turn.out.append(WriteLog(f"Assigned address {address.address} for interface {name}", detail=True))
-    turn.reassess(_affected(node, name), Why("an address was assigned", f"{address.address} on {name}"))
-    return turn.close(quiet_until=node.quiet_until)
+    turn = Turn(node, now)
+    virtual = address.address in node.shape.virtual
+    if virtual:
+        turn.present |= {reported_place(name, address)}
+    if not virtual or address.address in node.shape.sources:
+        facts = turn.interfaces.get(name)
+        if facts is not None:
+            turn.set_interface(links.with_address(facts, address))
+        if name in node.shape.links:
+            if not virtual:
+                text = f"Assigned address {address.address} for interface {name}"
+                turn.out.append(WriteLog(text, detail=True))
+            why = Why("an address was assigned", f"{address.address} on {name}")
+            turn.reassess(node.shape.dependants[name], why)
+    upkeep.hasten(turn, None)
+    return turn.close()
 
 
 def address_removed(node: Node, event: ev.AddressRemoved, now: Micros) -> Step:
     """An address is gone: by us, or behind our back."""
-    turn = Turn(node, now)
     name, address = event.interface, event.address
-    facts = turn.interfaces.get(name)
-    if facts is not None:
-        turn.interfaces[name] = links.without_address(facts, address)
-    if address.address in node.shape.virtual:
-        if not turn.removal_was_ours(name, address.address):
-            _lost(turn, event)
-        return turn.close(quiet_until=node.quiet_until)
-    if name in node.shape.links:
-        turn.out.append(WriteLog(f"Deassigned address {address.address} from interface {name}", detail=True))
-    turn.reassess(_affected(node, name), Why("an address was deassigned", f"{address.address} from {name}"))
-    return turn.close(quiet_until=node.quiet_until)
-
-
-def _lost(turn: Turn, event: ev.AddressRemoved) -> None:
-    """Somebody took a virtual address off: its MASTER starts over, and comes back after skew_time."""
-    for name, state in tuple(turn.instances.items()):
-        if state.role is not Role.MASTER or not _holds(state, event):
-            continue
-        text = f"Netlink reflector reports IP {event.address.address} removed from {event.interface}"
-        turn.out.append(WriteLog(text))
-        why = Why(
-            "a virtual address was removed by somebody else",
-            f"{event.address.address} from {event.interface}",
-        )
-        wait = timing.skew_time(state.settings, state.effective_priority)
-        turn.instances[name] = machine.become_backup(
-            state, turn.now, why, turn.out, wait=wait, resigning=True
-        )
-        turn.settle(why)
-
-
-def _holds(state: InstanceState, event: ev.AddressRemoved) -> bool:
-    settings = state.settings
-    return any(
-        virtual.tracked and virtual.interface == event.interface and virtual.address == event.address.address
-        for virtual in settings.addresses + settings.excluded_addresses
-    )
-
-
-def script(node: Node, event: ev.ScriptFinished, now: Micros) -> Step:
-    """A check ended."""
-    old = node.scripts.get(event.name)
-    if old is None:
-        return Step(node, ())
-    out: list[Effect] = []
-    new = checks.finished(old, event, out)
-    if new.good is old.good:
-        scripts = {**node.scripts, event.name: new}
-        return Step(node._replace(scripts=scripts), tuple(out))
     turn = Turn(node, now)
-    turn.out = out
-    turn.scripts[event.name] = new
-    tracking = [name for name in node.instances if _tracks_script(node, name, event)]
-    verdict = "succeeded" if new.good else "failed"
-    turn.reassess(
-        tracking, Why(f"check {event.name} {verdict}", f"status {event.status}, signal {event.signal}")
-    )
-    return turn.close(quiet_until=node.quiet_until)
+    place = reported_place(name, address)
+    virtual = address.address in node.shape.virtual
+    if place in turn.present:
+        turn.present -= {place}
+    if not virtual or address.address in node.shape.sources:
+        facts = turn.interfaces.get(name)
+        if facts is not None:
+            turn.set_interface(links.without_address(facts, address))
+    _account_for(turn, place)
+    if (not virtual or address.address in node.shape.sources) and name in node.shape.links:
+        if not virtual:
+            text = f"Deassigned address {address.address} from interface {name}"
+            turn.out.append(WriteLog(text, detail=True))
+        why = Why("an address was deassigned", f"{address.address} from {name}")
+        turn.reassess(node.shape.dependants[name], why)
+    return turn.close()
 
 
-def _tracks_script(node: Node, name: InstanceName, event: ev.ScriptFinished) -> bool:
-    return any(tracked.name == event.name for tracked in node.shape.tracks[name].scripts)
+def _account_for(turn: Turn, place: Place) -> None:
+    """Whose deletion was it, and does anybody want the address?"""
+    ours = turn.books.tick_off_removal(place)
+    for owner, virtual in turn.shape.holders.get((place.interface, place.address), ()):
+        if place_of(virtual) != place or not upkeep.holds(turn, owner, virtual):
+            continue
+        if ours:
+            if place not in turn.books.additions:
+                turn.out.append(adding(owner, virtual))
+        elif virtual.tracked and _there(turn, place):
+            text = f"Netlink reflector reports IP {place.address} removed from {place.interface}"
+            turn.out.append(WriteLog(text, detail=True))
+            upkeep.lost(turn, owner, virtual)
+
+
+def _there(turn: Turn, place: Place) -> bool:
+    """Addresses of an interface that vanished are no loss: its instances are at fault."""
+    return _exists(turn, place.interface)
+
+
+def route_lost(node: Node, event: ev.RouteLost, now: Micros) -> Step:
+    """Somebody took a route of ours away."""
+    turn = Turn(node, now)
+    _lost_by_all(turn, event.route)
+    return turn.close()
+
+
+def rule_lost(node: Node, event: ev.RuleLost, now: Micros) -> Step:
+    """Somebody took a rule of ours away."""
+    turn = Turn(node, now)
+    _lost_by_all(turn, event.rule)
+    return turn.close()
+
+
+def _lost_by_all(turn: Turn, thing: Route | Rule) -> None:
+    if thing.tracked:
+        for owner in (STATIC, *turn.instances):
+            if upkeep.holds(turn, owner, thing):
+                upkeep.lost(turn, owner, thing)
 
 
 def effect_done(node: Node, event: ev.EffectDone, now: Micros) -> Step:
-    """A deletion that did not happen will not be reported by the kernel either."""
-    if not isinstance(event.effect, DeleteAddress) or isinstance(event.outcome, Done):
+    """An undertaking has an outcome; a deletion that did not happen will not be reported either."""
+    effect, outcome = event.effect, event.outcome
+    ledger = node.ledger
+    fine = not isinstance(outcome, Failed | TimedOut)
+    counted = isinstance(effect, DeleteAddress) and not isinstance(outcome, Done)
+    if fine and not counted and not ledger.ailing and not ledger.additions:
         return Step(node, ())
-    address: VirtualAddress = event.effect.address
     turn = Turn(node, now)
-    turn.removal_was_ours(address.interface, address.address)
-    return turn.close(quiet_until=node.quiet_until)
+    if isinstance(effect, DeleteAddress) and not isinstance(outcome, Done):
+        # It will not be reported.
+        turn.books.tick_off_removal(place_of(effect.address))
+    upkeep.answered(turn, effect, outcome)
+    return turn.close()
+
+
+# -- tracked objects ------------------------------------------------------------
+
+
+def tracked(node: Node, event: objects.ObjectEvent, now: Micros) -> Step:
+    """A check ended, a file or the number of processes changed, a BFD session came or went."""
+    out: list[Effect] = []
+    new = objects.on_event(node.objects, event, now, out)
+    turn = Turn(node, now)
+    turn.out = out
+    turn.objects = new
+    turn.watch(node.objects, _why(event, new))
+    return turn.close()
+
+
+def _why(event: objects.ObjectEvent, found: objects.Objects) -> Why:
+    match event:
+        case ev.ScriptFinished():
+            run = found.scripts.get(event.name)
+            verdict = "succeeded" if run is not None and run.good else "failed"
+            return Why(f"check {event.name} {verdict}", f"status {event.status}, signal {event.signal}")
+        case ev.FileRead():
+            return Why(f"tracked file {event.name} changed", f"it reads {event.value}")
+        case ev.ProcessesCounted():
+            return Why(f"the number of processes {event.name} changed", f"{event.count} run")
+        case ev.BfdChanged():
+            return Why(f"BFD session {event.name} is {'up' if event.up else 'down'}", "BFD event")
+        case _:
+            assert_never(event)

@@ -2,50 +2,52 @@
 
 `start` makes the first state, `step` the next ones.  `next_deadline` says
 when a `Tick` is due at the latest; a `Tick` that comes early does nothing.
-`now` never goes back from one call to the next.
+`now` never goes back from one call to the next.  Configurations that are
+handed in have been planned (`core.holder.devices.plan`): their instances name
+the devices that they live on.
 
 Adverts are by far the most frequent events, so one that changes no role takes
-a short way that copies nothing but the instance's own state.
+a short way that copies nothing but the instance's own state and the shard it
+stands in: its cost does not grow with the number of instances.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import InterfaceName
+from keepalived_py.base.names import InstanceName, InterfaceName
 from keepalived_py.core import changes, opening, reload
-from keepalived_py.core.holder.holding import SILENT
+from keepalived_py.core.track import objects
 from keepalived_py.core.turn import Turn
 from keepalived_py.core.vrrp import machine
-from keepalived_py.core.vrrp.state import Counters, InstanceState, earliest
+from keepalived_py.core.vrrp.state import Counters, InstanceState
 from keepalived_py.core.world import Node, Step
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import Configuration
-from keepalived_py.model.effects import Effect, Role, WriteLog
+from keepalived_py.model.effects import Effect, WriteLog
 from keepalived_py.model.packet import Advert
 
 __all__ = ["Counters", "InstanceState", "Node", "Step", "next_deadline", "start", "step"]
 
 
 def start(
-    configuration: Configuration, interfaces: Mapping[InterfaceName, ev.InterfaceFacts], now: Micros
+    configuration: Configuration,
+    interfaces: Mapping[InterfaceName, ev.InterfaceFacts],
+    now: Micros,
+    found: Iterable[objects.Reading] = (),
 ) -> Step:
-    """The node begins with what the machine has (`interfaces`)."""
-    return opening.start(configuration, interfaces, now)
+    """The node begins with the `interfaces` of the machine, and what was `found` of files and processes."""
+    return opening.start(configuration, interfaces, now, found)
 
 
 def next_deadline(node: Node) -> Micros | None:
     """When the node wants a `Tick`; None: never."""
     if node.stopped:
         return None
-    due = node.quiet_until
-    for state in node.instances.values():
-        at = state.deadline if state.announcements is SILENT else earliest(state)
-        if at is not None and (due is None or at < due):
-            due = at
-    for script in node.scripts.values():
-        if due is None or script.next_at < due:
-            due = script.next_at
+    due = node.instances.next_deadline
+    for other in (node.quiet_until, objects.next_deadline(node.objects), node.ledger.due):
+        if other is not None and (due is None or other < due):
+            due = other
     return due
 
 
@@ -58,6 +60,8 @@ def step(node: Node, event: ev.Event, now: Micros) -> Step:
             return _advert(node, event, now)
         case ev.Tick():
             return changes.tick(node, now)
+        case ev.EffectDone():
+            return changes.effect_done(node, event, now)
         case ev.PacketUndecodable():
             return Step(node._replace(undecodable=node.undecodable + 1), ())
         case ev.LinkChanged():
@@ -66,10 +70,14 @@ def step(node: Node, event: ev.Event, now: Micros) -> Step:
             return changes.address_added(node, event, now)
         case ev.AddressRemoved():
             return changes.address_removed(node, event, now)
-        case ev.ScriptFinished():
-            return changes.script(node, event, now)
-        case ev.EffectDone():
-            return changes.effect_done(node, event, now)
+        case ev.RouteLost():
+            return changes.route_lost(node, event, now)
+        case ev.RuleLost():
+            return changes.rule_lost(node, event, now)
+        case ev.ScriptFinished() | ev.FileRead() | ev.ProcessesCounted() | ev.BfdChanged():
+            return changes.tracked(node, event, now)
+        case ev.Paused():
+            return changes.paused(node, event, now)
         case ev.SettingsReplaced():
             return reload.replaced(node, event.configuration, now)
         case ev.StopRequested():
@@ -81,33 +89,50 @@ def step(node: Node, event: ev.Event, now: Micros) -> Step:
 def _advert(node: Node, event: ev.AdvertReceived, now: Micros) -> Step:
     if node.quiet_until is not None:
         return Step(node, ())
-    name = node.shape.by_vrid.get((event.interface, event.advert.vrid))
+    advert = event.advert
+    names = node.shape.by_vrid.get((event.interface, advert.source.version, advert.vrid), ())
+    name = names[0] if len(names) == 1 else _addressee(node, names, advert)
     if name is None:
         return _unknown(node, event)
-    old = node.instances[name]
+    instances = node.instances
+    old = instances[name]
     out: list[Effect] = []
-    new = machine.on_advert(old, event.advert, now, out)
+    new = machine.on_advert(old, advert, now, out, event.wall_clock_s)
     if new is old:
-        return Step(node, ())
-    if name in node.shape.group_of and (new.role is not old.role or _answered_worse(old, new, event.advert)):
+        return Step(node, tuple(out))
+    if new.role is old.role:
+        if new.worse_heard != old.worse_heard and name in node.shape.group_of:
+            return changes.advert_in_group(node, new, now, out)
+        return Step(node._replace(instances=instances.with_one(name, new)), tuple(out))
+    if name in node.shape.group_of:
         return changes.advert_in_group(node, new, now, out)
-    if new.role is not old.role:
-        turn = Turn(node, now)
-        turn.instances[name] = new
-        turn.out = out
-        return turn.close()
-    instances = dict(node.instances)
-    instances[name] = new
-    return Step(node._replace(instances=instances), tuple(out))
+    turn = Turn(node, now)
+    turn.instances[name] = new
+    turn.out = out
+    return turn.close()
 
 
-def _answered_worse(old: InstanceState, new: InstanceState, advert: Advert) -> bool:
-    """Whether a MASTER announced its addresses again because of a worse one."""
-    return (
-        old.role is Role.MASTER
-        and advert.priority > 0
-        and new.counters.advert_sent > old.counters.advert_sent
-    )
+def _addressee(node: Node, names: tuple[InstanceName, ...], advert: Advert) -> InstanceName | None:
+    """Which of several instances with one VRID the advert is for.
+
+    Multicast: the one with that group.  Unicast: the one that was addressed; of several with that
+    address the one that has the sender as a peer.
+    """
+    addressed = [name for name in names if _is_addressed(node.instances[name], advert)]
+    if len(addressed) < 2:
+        return addressed[0] if addressed else None
+    for name in addressed:
+        peers = node.instances[name].settings.unicast_peers
+        if any(peer.address == advert.source for peer in peers):
+            return name
+    return addressed[0]
+
+
+def _is_addressed(state: InstanceState, advert: Advert) -> bool:
+    settings = state.settings
+    if settings.unicast:
+        return advert.destination == (state.source or settings.source)
+    return advert.destination == settings.destination
 
 
 def _unknown(node: Node, event: ev.AdvertReceived) -> Step:

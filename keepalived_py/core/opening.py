@@ -1,76 +1,105 @@
 """How a node begins and ends.
 
-Begin: leftover addresses of an earlier life are taken off, every check is
-run, and each instance takes its first role.  An address owner that starts as
-MASTER is due at once; an instance whose checks have no result yet waits in
-INIT without a word; all others begin as BACKUP (or FAULT).  At start the
-scripts of a sync group run before those of its members.
+Begin: what an earlier life left behind (static things, then what instances
+hold) is taken out, static things are put in, every check is run, and each
+instance takes its first role.  An address owner that starts as MASTER is due
+at once; an instance whose checks have no result yet waits in INIT without a
+word; all others begin as BACKUP (or FAULT).  At start the scripts of a sync
+group run before those of its members.
 
 `vrrp_startup_delay`: adverts are ignored during the delay and the timers
 begin after it.
+
+End: every MASTER resigns and takes out what it holds; static things go last
+(also with `--dont-release-vrrp`, as in keepalived).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from keepalived_py.base.clock import Micros, as_seconds
 from keepalived_py.base.names import InstanceName, InterfaceName
+from keepalived_py.core.holder import holding
+from keepalived_py.core.holder.things import STATIC, Place, adding, deleting, place_of
 from keepalived_py.core.notify import scripts as notify_scripts
-from keepalived_py.core.track import health
-from keepalived_py.core.track.interface import virtual_addresses
+from keepalived_py.core.roster import NOBODY
+from keepalived_py.core.track import health, objects
 from keepalived_py.core.turn import Turn
+from keepalived_py.core.upkeep import statics
 from keepalived_py.core.vrrp import machine
 from keepalived_py.core.vrrp.priority import effective_priority
 from keepalived_py.core.vrrp.state import InstanceState, Why
 from keepalived_py.core.vrrp.timing import OWNER, master_down_interval
-from keepalived_py.core.world import Node, Shape, Step
-from keepalived_py.model.config import Configuration, InitialState, Instance
-from keepalived_py.model.effects import DeleteAddress, Role, WriteLog
+from keepalived_py.core.world import Node, Shape, Step, shape_of
+from keepalived_py.model.config import Configuration, InitialState, Instance, VirtualAddress
+from keepalived_py.model.effects import (
+    DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
+    Effect,
+    Role,
+    WriteLog,
+)
 from keepalived_py.model.events import InterfaceFacts
 
 AT_ONCE = Micros(1)
 START = Why("start", "the program starts")
 
 
-def shape_of(configuration: Configuration) -> Shape:
-    """What follows from `configuration` alone."""
-    instances = configuration.instances
-    tracks = health.tracks_of(configuration)
-    links = {instance.interface for instance in instances}
-    links |= {link.name for tracked in tracks.values() for link in tracked.interfaces}
-    return Shape(
-        by_vrid={(instance.interface, instance.vrid): instance.name for instance in instances},
-        group_of={name: group for group in configuration.groups for name in group.members},
-        tracks=tracks,
-        virtual=virtual_addresses(configuration),
-        links=frozenset(links),
-    )
-
-
 def start(
-    configuration: Configuration, interfaces: Mapping[InterfaceName, InterfaceFacts], now: Micros
+    configuration: Configuration,
+    interfaces: Mapping[InterfaceName, InterfaceFacts],
+    now: Micros,
+    found: Iterable[objects.Reading] = (),
 ) -> Step:
     """The first state of a node."""
-    node = Node(configuration, shape_of(configuration), {}, interfaces, {}, {}, {})
+    shape = shape_of(configuration)
+    known, present = sorted_out(interfaces, shape)
+    node = Node(configuration, shape, NOBODY, known, objects.NOTHING_TRACKED, {}, present)
     turn = Turn(node, now)
+    for virtual in configuration.static_addresses:
+        if _is_there(turn, virtual):
+            turn.out.append(DeleteAddress(STATIC, virtual))
+    turn.out.extend(deleting(STATIC, route) for route in configuration.static_routes)
+    turn.out.extend(deleting(STATIC, rule) for rule in configuration.static_rules)
     delay = configuration.globals.startup_delay_us
     if delay:
         turn.out.append(WriteLog(f"Delaying startup for {as_seconds(delay):g} seconds"))
+        turn.quiet_until = Micros(now + delay)
     _log_addresses(turn)
     for settings in configuration.instances:
         clear_leftovers(turn, settings)
+    turn.out.extend(adding(STATIC, thing) for thing in statics(turn))
+    turn.objects = objects.begin(configuration, shape.tracks, now, turn.out, found)
     begin(turn, configuration.instances, delay)
-    return turn.close(quiet_until=Micros(now + delay) if delay else None)
+    return turn.close()
+
+
+def sorted_out(
+    interfaces: Mapping[InterfaceName, InterfaceFacts], shape: Shape
+) -> tuple[dict[InterfaceName, InterfaceFacts], frozenset[Place]]:
+    """The interfaces with their own addresses only, and where virtual ones are."""
+    known, present = {}, set()
+    for name, facts in interfaces.items():
+        own = []
+        for each in facts.addresses:
+            virtual = each.address in shape.virtual
+            if virtual:
+                present.add(Place(name, each.address, each.prefix_length))
+            if not virtual or each.address in shape.sources:
+                own.append(each)
+        known[name] = facts if len(own) == len(facts.addresses) else replace(facts, addresses=tuple(own))
+    return known, frozenset(present)
 
 
 def begin(turn: Turn, instances: tuple[Instance, ...], delay: Micros) -> None:
-    """The instances take their first roles, and checks that are new run."""
+    """The instances take their first roles."""
     names = [settings.name for settings in instances]
     for settings in instances:
         turn.instances[settings.name] = fresh(settings)
         turn.roles_before[settings.name] = Role.INIT
-    start_scripts(turn)
     causes = {name: turn.assess(name) for name in names}
-    owners = [name for name in names if _owns(turn, name)]
+    owners = frozenset(name for name in names if _owns(turn, name))
     at = len(turn.out)
     for name in names:
         _first_role(turn, name, causes[name], name in owners, delay)
@@ -78,7 +107,7 @@ def begin(turn: Turn, instances: tuple[Instance, ...], delay: Micros) -> None:
     for group in turn.configuration.groups:
         # A group of address owners says nothing when it becomes MASTER at start.
         if group.members and all(name in owners for name in group.members):
-            turn.group_roles[group.name] = Role.MASTER
+            turn.group_roles = {**turn.group_roles, group.name: Role.MASTER}
     _groups_first(turn, at)
 
 
@@ -96,26 +125,33 @@ def fresh(settings: Instance) -> InstanceState:
     return InstanceState(settings, Role.INIT, priority, None, None)
 
 
-def start_scripts(turn: Turn) -> None:
-    """Run the checks that some instance tracks and that are not running yet."""
-    used = {tracked.name for tracks in turn.shape.tracks.values() for tracked in tracks.scripts}
-    for check in turn.configuration.scripts:
-        if check.name in used and check.name not in turn.scripts:
-            turn.add_script(check)
+def _is_there(turn: Turn, virtual: VirtualAddress) -> bool:
+    if place_of(virtual) in turn.present:
+        return True
+    facts = turn.interfaces.get(virtual.interface)
+    return facts is not None and any(known.address == virtual.address for known in facts.addresses)
+
+
+def leftovers(turn: Turn, settings: Instance) -> list[VirtualAddress]:
+    """The instance's addresses that are there already, whoever put them there.
+
+    An address with another prefix length is one too; a deletion that finds nothing does no harm.
+    """
+    there = {(place.interface, place.address) for place in turn.present}
+    return [
+        virtual
+        for virtual in holding.all_addresses(settings)
+        if (virtual.interface, virtual.address) in there
+    ]
 
 
 def clear_leftovers(turn: Turn, settings: Instance) -> None:
-    """Take off the virtual addresses that are there already, whoever put them there."""
-    present = [
-        virtual
-        for virtual in settings.addresses + settings.excluded_addresses
-        if virtual.interface in turn.interfaces
-        and any(known.address == virtual.address for known in turn.interfaces[virtual.interface].addresses)
-    ]
-    for kind, configured in (("VIPs", settings.addresses), ("E-VIPs", settings.excluded_addresses)):
-        if configured:
-            turn.out.append(WriteLog(f"({settings.name}) removing {kind}.", detail=True))
-    turn.out.extend(DeleteAddress(settings.name, virtual) for virtual in present)
+    """Take out what the instance would hold."""
+    name = settings.name
+    holding.log_release(settings, turn.out)
+    turn.out.extend(DeleteRule(name, rule) for rule in settings.rules)
+    turn.out.extend(DeleteRoute(name, route) for route in settings.routes)
+    turn.out.extend(DeleteAddress(name, virtual) for virtual in leftovers(turn, settings))
 
 
 def _owns(turn: Turn, name: InstanceName) -> bool:
@@ -147,16 +183,24 @@ def _first_role(
 def _groups_first(turn: Turn, at: int) -> None:
     """keepalived tells the scripts of groups before those of the members, at start only."""
     groups = {group.name for group in turn.configuration.groups}
-    tail = turn.out[at:]
-    told = [effect for effect in tail if getattr(effect, "owner", None) in groups]
-    turn.out[at:] = told + [effect for effect in tail if effect not in told]
+    if not groups:
+        return
+    told: list[Effect] = []
+    rest: list[Effect] = []
+    for effect in turn.out[at:]:
+        (told if getattr(effect, "owner", None) in groups else rest).append(effect)
+    turn.out[at:] = told + rest
 
 
 def stop(node: Node, release: bool, now: Micros) -> Step:
-    """Every master resigns and takes its addresses off; all scripts are told STOP."""
+    """Every master resigns and takes out what it holds; all scripts are told STOP; static things go last."""
     turn = Turn(node, now)
     for name, state in node.instances.items():
         turn.instances[name] = machine.stop(state, turn.out, release=release)
     for group in node.configuration.groups:
         notify_scripts.notify(group.notifies, "GROUP", group.name, notify_scripts.STOP, 0, turn.out)
+    configuration = node.configuration
+    turn.out.extend(deleting(STATIC, rule) for rule in configuration.static_rules)
+    turn.out.extend(deleting(STATIC, route) for route in configuration.static_routes)
+    turn.out.extend(deleting(STATIC, virtual) for virtual in configuration.static_addresses)
     return turn.close(stopped=True)

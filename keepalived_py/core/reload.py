@@ -1,126 +1,272 @@
 """A reload: from one configuration to the next without a blink.
 
-Instances are matched by interface and VRID, not by name: a renamed one goes
-on as what it is.  Every setting of a matched instance is applied in place: a
-MASTER takes off the addresses that are no longer wanted and puts on and
-announces the new ones; a BACKUP's timer moves by the difference in
-master_down_interval.  Adverts change from the next one on.  An instance that
-is gone resigns and takes its addresses off; a new one begins as at start.
-A check that is still there keeps its verdict.
+Who goes on is decided by `model.diff`.  Every setting of an instance that goes
+on is applied in place: its role, its adverts' rhythm and its timer stay; the
+timer of a BACKUP moves by the difference in master_down_interval.  An instance
+that nothing changed for makes no effect at all (keepalived sends one advert
+just before and one right after).  An instance that is gone resigns; a new one
+begins as at start.  Tracked objects that are still there keep their verdicts.
+
+What is done to the kernel does not follow from the single instances but from
+the sum: what all holders held before and hold after (`core.holder.moving`).
+An address that moves from one MASTER to another is not touched.  An address
+owner that begins counts as its holder already: it is MASTER a microsecond
+later.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import InstanceName, InterfaceName
+from keepalived_py.base.names import InstanceName
 from keepalived_py.core import opening
 from keepalived_py.core.holder import holding
+from keepalived_py.core.holder.ledger import Ailing, Undertaking
+from keepalived_py.core.holder.moving import Holding, moves, of_master, of_statics
+from keepalived_py.core.holder.things import STATIC, Thing, adding, bare, slot, thing_of
 from keepalived_py.core.notify import scripts as notify_scripts
+from keepalived_py.core.roster import NOBODY, Draft
+from keepalived_py.core.track import health, objects
 from keepalived_py.core.turn import Turn
 from keepalived_py.core.vrrp import machine
 from keepalived_py.core.vrrp.state import InstanceState, Why
-from keepalived_py.core.vrrp.timing import master_down_interval
-from keepalived_py.core.world import Node, Step
-from keepalived_py.model.config import Configuration, Instance, VirtualAddress
-from keepalived_py.model.effects import AddAddress, DeleteAddress, Role, WriteLog
+from keepalived_py.core.world import Node, Step, shape_of
+from keepalived_py.model.config import Configuration, Instance, Notifies, VirtualAddress
+from keepalived_py.model.diff import Difference, diff
+from keepalived_py.model.effects import (
+    AddAddress,
+    AddRoute,
+    AddRule,
+    BlockAddresses,
+    CreateDevice,
+    DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
+    Effect,
+    Role,
+    RoleChanged,
+    RunNotify,
+    SendAdvert,
+    UnblockAddresses,
+    WriteFifo,
+    WriteLog,
+)
+from keepalived_py.model.events import InterfaceAddress
 
-Key = tuple[InterfaceName, int]
 RELOAD = Why("reload", "the configuration was replaced")
+
+Heirs = dict[InstanceName, InstanceName]
 
 
 def replaced(node: Node, configuration: Configuration, now: Micros) -> Step:
     """From now on `configuration` holds."""
     turn = Turn(node, now)
-    old = {_key(state.settings): state for state in node.instances.values()}
-    wanted = {_key(settings) for settings in configuration.instances}
-    turn.configuration, turn.shape = configuration, opening.shape_of(configuration)
-    turn.instances = {}
-    for key, state in old.items():
-        if key not in wanted:
-            _remove(turn, state)
-    fresh = []
-    for settings in configuration.instances:
-        known = old.get(_key(settings))
-        if known is None:
-            fresh.append(settings)
-        turn.instances[settings.name] = (
-            opening.fresh(settings) if known is None else _adapt(turn, known, settings)
-        )
-    _scripts(turn)
-    kept = [settings.name for settings in configuration.instances if _key(settings) in old]
-    for name in kept:
-        turn.roles_before[name] = turn.instances[name].role
-    for settings in fresh:
-        opening.clear_leftovers(turn, settings)
-    opening.begin(turn, tuple(fresh), Micros(0))
-    _carry_on(turn, kept)
-    return turn.close(quiet_until=node.quiet_until)
+    before = [of_master(state.settings) for state in node.instances.values() if state.role is Role.MASTER]
+    before.append(of_statics(node.configuration))
+    difference = diff(node.configuration, configuration)
+    heirs: Heirs = {kept.old.name: kept.new.name for kept in difference.kept}
+    turn.configuration, turn.shape = configuration, shape_of(configuration)
+    turn.instances = Draft(NOBODY)
+    _sort_addresses(turn)
+    for settings in difference.gone:
+        _remove(turn, node.instances[settings.name])
+    _place_all(turn, node, difference)
+    names = {group.name for group in configuration.groups}
+    turn.group_roles = {name: role for name, role in turn.group_roles.items() if name in names}
+    turn.objects = objects.replaced(turn.objects, configuration, turn.shape.tracks, now, turn.out)
+    _first_roles(turn, difference)
+    _report_all(turn)
+    _settle_kernel(turn, before, heirs, difference.come)
+    return turn.close()
 
 
-def _key(settings: Instance) -> Key:
-    return (settings.interface, settings.vrid)
+def _sort_addresses(turn: Turn) -> None:
+    """Which addresses are virtual may be another question now."""
+    known, there = opening.sorted_out(turn.interfaces, turn.shape)
+    present = set(there)
+    for place in turn.present:
+        if place.address in turn.shape.virtual:
+            present.add(place)
+        elif (facts := known.get(place.interface)) is not None:
+            found = InterfaceAddress(place.address, place.prefix_length)
+            if all(each.address != place.address for each in facts.addresses):
+                known[place.interface] = replace(facts, addresses=(*facts.addresses, found))
+    turn.interfaces, turn.present = known, frozenset(present)
 
 
 def _remove(turn: Turn, state: InstanceState) -> None:
-    word = notify_scripts.DELETED if state.settings.notifies.report_deleted else Role.FAULT.name
+    """Scripts are told DELETED if they want to know, else FAULT unless it was that already."""
+    wants = state.settings.notifies.report_deleted
+    word = notify_scripts.DELETED if wants else Role.FAULT.name
+    at = len(turn.out)
     machine.stop(state, turn.out, release=True, word=word)
+    if state.role is Role.FAULT and not wants:
+        turn.out[at:] = [each for each in turn.out[at:] if not isinstance(each, RunNotify | WriteFifo)]
 
 
-def _adapt(turn: Turn, state: InstanceState, settings: Instance) -> InstanceState:
-    """The running instance with its new settings."""
-    old = state.settings
-    if old == settings:
-        return state
-    deadline = state.deadline
-    if state.role is Role.BACKUP and deadline is not None:
-        before = master_down_interval(old, state.effective_priority)
-        deadline = Micros(deadline + master_down_interval(settings, state.effective_priority) - before)
-    state = state._replace(settings=settings, deadline=deadline)
-    state = state._replace(advert=machine.advert_of(settings, state.source, state.effective_priority))
-    return _move_addresses(turn, state, old) if state.role is Role.MASTER else state
-
-
-def _move_addresses(turn: Turn, state: InstanceState, old: Instance) -> InstanceState:
-    settings, name = state.settings, state.settings.name
-    had = old.addresses + old.excluded_addresses
-    has = settings.addresses + settings.excluded_addresses
-    for virtual in had:
-        if virtual not in has:
-            turn.out.append(WriteLog(f"({name}) ip address {virtual}, no longer exist"))
-            turn.out.append(DeleteAddress(name, virtual))
-    added = tuple(virtual for virtual in has if virtual not in had)
-    turn.out.extend(AddAddress(name, virtual) for virtual in added)
-    return _announce_added(turn, state, added)
-
-
-def _announce_added(turn: Turn, state: InstanceState, added: tuple[VirtualAddress, ...]) -> InstanceState:
-    if not added:
-        return state
-    settings = state.settings
-    holding.burst(settings, added, settings.garp.repeat, turn.out)
-    if not settings.garp.delay_us:
-        return state
-    again = Micros(turn.now + settings.garp.delay_us)
-    return state._replace(announcements=state.announcements._replace(second_at=again))
-
-
-def _scripts(turn: Turn) -> None:
-    """Drop the checks that are gone; one that changed keeps its verdict until its next result."""
-    used = {tracked.name for tracks in turn.shape.tracks.values() for tracked in tracks.scripts}
-    old = turn.scripts
-    turn.scripts = {}
-    for check in turn.configuration.scripts:
-        known = old.get(check.name)
-        if known is None or check.name not in used:
-            continue
-        if known.check == check:
-            turn.scripts[check.name] = known
+def _place_all(turn: Turn, node: Node, difference: Difference) -> None:
+    """All instances of the new configuration, in its order."""
+    states = {kept.new.name: node.instances[kept.old.name] for kept in difference.kept}
+    for settings in turn.configuration.instances:
+        state = states.get(settings.name)
+        if state is None:
+            turn.instances[settings.name] = opening.fresh(settings)
+            turn.roles_before[settings.name] = Role.INIT
         else:
-            turn.add_script(check, known.good)
+            turn.instances[settings.name] = _adapt(state, settings, turn.now)
+            turn.roles_before[settings.name] = state.role
 
 
-def _carry_on(turn: Turn, kept: list[InstanceName]) -> None:
-    """Tracked objects may be others now.  A running instance does not wait for first results."""
-    turn.reassess(kept, RELOAD)
+def _adapt(state: InstanceState, settings: Instance, now: Micros) -> InstanceState:
+    """The running instance with its new settings; a shorter interval counts from now on."""
+    if state.settings == settings:
+        return state
+    state = machine.with_settings(state, settings)
+    if state.role is not Role.MASTER:
+        return state
+    due = holding.adjusted(settings, state.announcements, now)
+    deadline = state.deadline
+    if deadline is not None:
+        deadline = Micros(min(deadline, now + settings.advert_interval_us))
+    return state._replace(announcements=due, deadline=deadline)
+
+
+def _first_roles(turn: Turn, difference: Difference) -> None:
+    """Faults first, so that groups settle on facts; a running instance does not wait for first results."""
+    kept = [each.new.name for each in difference.kept]
+    causes: dict[InstanceName, tuple[health.Fault, ...]] = {name: turn.assess(name) for name in kept}
+    for name in kept:
+        state = turn.instances[name]
+        if state.faults and state.role is not Role.FAULT:
+            turn.fall(name, causes[name], RELOAD)
+    quiet = turn.quiet_until
+    delay = Micros(max(quiet - turn.now, 0)) if quiet is not None else Micros(0)
+    opening.begin(turn, difference.come, delay)
+    for name in kept:
+        turn.recover(name, RELOAD)
+    turn.settle(RELOAD)
     for name in kept:
         state = turn.instances[name]
         if state.group_fault and name not in turn.shape.group_of:
             turn.instances[name] = state._replace(group_fault=False)
+
+
+def _report_all(turn: Turn) -> None:
+    """`fifo_write_vrrp_states_on_reload`: the pipes are told every state again."""
+    if not turn.configuration.globals.fifo_write_states_on_reload:
+        return
+    for name, state in turn.instances.items():
+        priority = state.effective_priority
+        notify_scripts.notify(Notifies(), "INSTANCE", name, state.role.name, priority, turn.out)
+    for group, role in turn.group_roles.items():
+        notify_scripts.notify(Notifies(), "GROUP", group, role.name, 0, turn.out)
+
+
+# -- the kernel -----------------------------------------------------------------
+
+
+def _settle_kernel(turn: Turn, before: list[Holding], heirs: Heirs, come: tuple[Instance, ...]) -> None:
+    """Put the kernel's part, worked out for all holders together, in the place of the single ones."""
+    after = [of_master(state.settings) for state in turn.instances.values() if _holds_now(state)]
+    after.append(of_statics(turn.configuration))
+    moved = moves(before, after, heirs)
+    told, done = _parted(turn.out)
+    kernel: list[Effect] = list(_leftovers(turn, (*before, *after), come))
+    kernel += moved.effects
+    turn.out = told
+    _log_moves(turn, moved.effects)
+    turn.out += kernel
+    for name, addresses in moved.added.items():
+        if name != STATIC and turn.role_before(name) is Role.MASTER and turn.is_master(name):
+            _announce_added(turn, name, addresses)
+    turn.out += done
+    _carry_ledger(turn, after, heirs)
+
+
+def _holds_now(state: InstanceState) -> bool:
+    """A MASTER, or an address owner that begins."""
+    return state.role is Role.MASTER or (state.role is Role.INIT and state.deadline is not None)
+
+
+def _parted(effects: list[Effect]) -> tuple[list[Effect], list[Effect]]:
+    """What comes before the kernel's part, and what after it, in their order."""
+    told: list[Effect] = []
+    done: list[Effect] = []
+    for effect in effects:
+        if isinstance(effect, SendAdvert | WriteLog | RoleChanged):
+            told.append(effect)
+        elif not isinstance(effect, _KERNEL):
+            done.append(effect)
+    return told, done
+
+
+_KERNEL = (
+    AddAddress,
+    DeleteAddress,
+    AddRoute,
+    DeleteRoute,
+    AddRule,
+    DeleteRule,
+    BlockAddresses,
+    UnblockAddresses,
+)
+
+
+def _leftovers(turn: Turn, holdings: Iterable[Holding], come: tuple[Instance, ...]) -> list[Effect]:
+    """Addresses of new instances that are there already and that nobody held or holds."""
+    if not come:
+        return []
+    held = {slot(virtual) for each in holdings for virtual in each.addresses}
+    return [
+        DeleteAddress(settings.name, virtual)
+        for settings in come
+        for virtual in opening.leftovers(turn, settings)
+        if slot(virtual) not in held
+    ]
+
+
+def _log_moves(turn: Turn, effects: tuple[Effect, ...]) -> None:
+    """keepalived's line for each address of a running instance that is no longer configured."""
+    for effect in effects:
+        if isinstance(effect, DeleteAddress) and turn.is_master(effect.instance):
+            turn.out.append(WriteLog(f"({effect.instance}) ip address {effect.address}, no longer exist"))
+
+
+def _announce_added(turn: Turn, name: InstanceName, added: tuple[VirtualAddress, ...]) -> None:
+    state = turn.instances[name]
+    settings = state.settings
+    holding.burst(settings, added, settings.garp.repeat, turn.out)
+    if settings.garp.delay_us:
+        again = Micros(turn.now + settings.garp.delay_us)
+        due = state.announcements._replace(second_at=again)
+        turn.instances[name] = state._replace(announcements=due)
+
+
+def _carry_ledger(turn: Turn, after: list[Holding], heirs: Heirs) -> None:
+    """What the kernel refused is still to be asked for, by whoever wants it now."""
+    ailing = tuple(turn.books.ailing.values())
+    turn.books.rename(heirs)
+    if not ailing:
+        return
+    turn.books.forget_all()
+    owners: dict[Thing, InstanceName] = {
+        bare(thing): held.owner
+        for held in reversed(after)
+        for things in (held.addresses, held.routes, held.rules)
+        for thing in things
+    }
+    for each in ailing:
+        kept = _inherited(each, owners, heirs)
+        if kept is not None:
+            turn.books.note(kept)
+
+
+def _inherited(each: Ailing, owners: dict[Thing, InstanceName], heirs: Heirs) -> Ailing | None:
+    change: Undertaking = each.undertaking
+    if isinstance(change, AddAddress | AddRoute | AddRule):
+        owner = owners.get(bare(thing_of(change)))
+        return None if owner is None else each._replace(undertaking=adding(owner, thing_of(change)))
+    if isinstance(change, CreateDevice | BlockAddresses | UnblockAddresses):
+        owner = heirs.get(change.instance)
+        return None if owner is None else each._replace(undertaking=replace(change, instance=owner))
+    return each

@@ -1,25 +1,30 @@
 """A step in progress: the node's parts, opened for change, and the effects so far.
 
 Nothing outside one call of `core.node.step` ever sees a `Turn`; it is opened
-from a node and closed into the next one.  Every event that may change roles
-goes through it, and ends the same way: faults and priorities are worked out
-again, each instance takes the role that follows, sync groups are settled.
+from a node and closed into the next one.  Opening copies nothing: every part
+is shared with the old node until it is written to.  Every event that may
+change roles goes through it, and ends the same way: faults and priorities are
+worked out again, each instance takes the role that follows, sync groups are
+settled.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import Address, GroupName, InstanceName, InterfaceName, ScriptName
+from keepalived_py.base.names import GroupName, InstanceName, InterfaceName
+from keepalived_py.core.holder.ledger import Books
+from keepalived_py.core.holder.things import Place, place_of
 from keepalived_py.core.notify import scripts as notify_scripts
-from keepalived_py.core.track import health
+from keepalived_py.core.roster import Draft
+from keepalived_py.core.track import health, objects
 from keepalived_py.core.track.interface import source_of
-from keepalived_py.core.track.script import ScriptState, launch
 from keepalived_py.core.vrrp import machine, sync
 from keepalived_py.core.vrrp.priority import effective_priority
 from keepalived_py.core.vrrp.state import InstanceState, Why
 from keepalived_py.core.world import Node, Shape, Step
-from keepalived_py.model.config import CheckScript, Configuration, SyncGroup
-from keepalived_py.model.effects import DeleteAddress, Effect, Role, WriteLog
+from keepalived_py.model.config import Configuration, SyncGroup
+from keepalived_py.model.effects import AddAddress, DeleteAddress, Effect, Role, WriteLog
+from keepalived_py.model.events import InterfaceFacts
 
 
 class Turn:
@@ -27,15 +32,17 @@ class Turn:
 
     __slots__ = (
         "_node",
+        "books",
         "configuration",
         "group_roles",
         "instances",
         "interfaces",
         "now",
+        "objects",
         "out",
-        "removals",
+        "present",
+        "quiet_until",
         "roles_before",
-        "scripts",
         "shape",
     )
 
@@ -45,52 +52,51 @@ class Turn:
         self.out: list[Effect] = []
         self.configuration: Configuration = node.configuration
         self.shape: Shape = node.shape
-        self.instances: dict[InstanceName, InstanceState] = dict(node.instances)
-        self.interfaces = dict(node.interfaces)
-        self.scripts: dict[ScriptName, ScriptState] = dict(node.scripts)
-        self.group_roles: dict[GroupName, Role] = dict(node.group_roles)
-        self.removals: dict[tuple[InterfaceName, Address], int] = dict(node.removals)
-        self.roles_before = {name: state.role for name, state in self.instances.items()}
+        self.instances = Draft(node.instances)
+        self.interfaces: Mapping[InterfaceName, InterfaceFacts] = node.interfaces
+        self.objects = node.objects
+        self.group_roles: Mapping[GroupName, Role] = node.group_roles
+        self.present: frozenset[Place] = node.present
+        self.books = Books(node.ledger)
+        self.quiet_until = node.quiet_until
+        self.roles_before: dict[InstanceName, Role] = {}
 
-    def close(self, *, quiet_until: Micros | None = None, stopped: bool = False) -> Step:
-        """The next node, with every deletion we asked for noted as our own."""
+    def close(self, *, stopped: bool = False) -> Step:
+        """The next node, with everything we asked of the kernel noted as ours."""
         for effect in self.out:
             if isinstance(effect, DeleteAddress):
-                key = (effect.address.interface, effect.address.address)
-                self.removals[key] = self.removals.get(key, 0) + 1
+                self.books.expect_removal(place_of(effect.address))
+            elif isinstance(effect, AddAddress):
+                self.books.expect_addition(place_of(effect.address))
         node = self._node._replace(
             configuration=self.configuration,
             shape=self.shape,
-            instances=self.instances,
+            instances=self.instances.close(),
             interfaces=self.interfaces,
-            scripts=self.scripts,
+            objects=self.objects,
             group_roles=self.group_roles,
-            removals=self.removals,
-            quiet_until=quiet_until,
+            present=self.present,
+            ledger=self.books.close(),
+            quiet_until=self.quiet_until,
             stopped=stopped,
         )
         return Step(node, tuple(self.out))
 
-    def removal_was_ours(self, interface: InterfaceName, address: Address) -> bool:
-        """Tick off one deletion that we asked for; False: nobody here asked."""
-        key = (interface, address)
-        left = self.removals.get(key, 0)
-        if left > 1:
-            self.removals[key] = left - 1
-        elif left:
-            del self.removals[key]
-        return left > 0
+    def set_interface(self, facts: InterfaceFacts) -> None:
+        """This is what is known of an interface now."""
+        self.interfaces = {**self.interfaces, facts.name: facts}
 
-    # -- checks ---------------------------------------------------------------
+    def is_master(self, name: InstanceName) -> bool:
+        """Whether there is such an instance, and it is MASTER."""
+        return name in self.instances and self.instances[name].role is Role.MASTER
 
-    def launch_script(self, name: ScriptName) -> None:
-        """A check is due."""
-        self.scripts[name] = launch(self.scripts[name], self.now, self.out)
-
-    def add_script(self, check: CheckScript, good: bool | None = None) -> None:
-        """A check is new: it runs at once.  `good` is the verdict it starts with."""
-        self.scripts[check.name] = ScriptState(check, self.now, good=good)
-        self.launch_script(check.name)
+    def role_before(self, name: InstanceName) -> Role:
+        """The role at the beginning of the step."""
+        role = self.roles_before.get(name)
+        if role is not None:
+            return role
+        old = self._node.instances
+        return old[name].role if name in old else Role.INIT
 
     # -- what follows from facts ------------------------------------------------
 
@@ -99,11 +105,11 @@ class Turn:
         tracks = self.shape.tracks[name]
         state = self.instances[name]
         state = machine.with_source(state, source_of(state.settings, self.interfaces, self.shape.virtual))
-        found = tuple(health.faults(state, tracks, self.scripts, self.interfaces))
+        found = tuple(health.faults(state, tracks, self.objects, self.interfaces))
         new = tuple(fault for fault in found if fault.key not in state.faults)
         keys = frozenset(fault.key for fault in found)
-        state = state._replace(faults=keys, waiting=health.waiting(tracks, self.scripts))
-        weights = health.weights(state.settings, tracks, self.scripts, self.interfaces)
+        state = state._replace(faults=keys, waiting=health.waiting(tracks, self.objects))
+        weights = health.weights(state.settings, tracks, self.objects, self.interfaces)
         priority = effective_priority(state.settings.base_priority, weights)
         self.instances[name] = machine.with_priority(state, priority, self.out)
         return new
@@ -120,9 +126,15 @@ class Turn:
             self.recover(name, why)
         self.settle(why)
 
+    def watch(self, before: objects.Objects, why: Why) -> None:
+        """Tracked objects changed: whoever some verdict is another one for is judged anew."""
+        touched = health.changed_for(before, self.objects)
+        if touched:
+            self.reassess(touched, why)
+
     def fall(self, name: InstanceName, new: tuple[health.Fault, ...], why: Why, *lines: WriteLog) -> None:
         """The instance has a fault of its own; `lines` are logged after its causes."""
-        self.out.extend(WriteLog(fault.line) for fault in new)
+        self.out.extend(WriteLog(fault.line) for fault in new if fault.line)
         self.out.extend(lines)
         reason = why._replace(evidence=f"{why.evidence}: {', '.join(fault.key for fault in new)}")
         self.instances[name] = machine.become_fault(self.instances[name], reason, self.out)
@@ -157,13 +169,21 @@ class Turn:
 
     def settle(self, why: Why) -> None:
         """Members of a sync group take the same role, then the group's scripts are told."""
-        for group in self.configuration.groups:
-            self._settle_group(group, why)
+        if not self.shape.group_of:
+            return
+        touched = {
+            group.name: group
+            for name in self.instances.changed
+            if (group := self.shape.group_of.get(name)) is not None
+        }
+        for group in self.configuration.groups if len(touched) > 1 else touched.values():
+            if group.name in touched:
+                self._settle_group(group, why)
 
     def _settle_group(self, group: SyncGroup, why: Why) -> None:
         members = [name for name in group.members if name in self.instances]
         states = [self.instances[name] for name in members]
-        wanted = sync.wanted_role(states, self.roles_before)
+        wanted = sync.wanted_role(states, {name: self.role_before(name) for name in members})
         if wanted is not None:
             followers = [name for name in members if sync.must_follow(self.instances[name], wanted)]
             sync.log_syncing(group, wanted, bool(followers), self.out)
@@ -178,5 +198,5 @@ class Turn:
             return
         role = roles.pop()
         if role is not self.group_roles.get(group.name, Role.INIT):
-            self.group_roles[group.name] = role
+            self.group_roles = {**self.group_roles, group.name: role}
             notify_scripts.notify(group.notifies, "GROUP", group.name, role.name, 0, self.out)

@@ -17,21 +17,24 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
+from keepalived_py.base.clock import Micros
 from keepalived_py.base.errors import FatalStart, PermissionMissing
 from keepalived_py.base.logs import Log
+from keepalived_py.base.record import replace
 from keepalived_py.daemon import channel as channels
-from keepalived_py.daemon import pidfile
+from keepalived_py.daemon import naming, pidfile
 from keepalived_py.daemon.signals import WATCHED, SignalInbox
-from keepalived_py.model.config import Configuration
+from keepalived_py.model.config import Configuration, Globals
 
 EXIT_FATAL = 1
 EXIT_CONFIG = 2
 EXIT_PERMISSION = 4
 EXIT_INTERNAL = 70
-PERMANENT_ERRORS = {EXIT_FATAL: "FATAL", EXIT_CONFIG: "CONFIG", EXIT_PERMISSION: "MISSING PERMISSION"}
+PERMANENT_ERRORS = {EXIT_FATAL: "FATAL", EXIT_CONFIG: "CONFIG", EXIT_PERMISSION: "missing permission"}
 
 LONG_ENOUGH_S = 60.0
 _LONGEST_DELAY_S = 60
@@ -44,14 +47,24 @@ class ChildSettings:
     """What a child must know besides the configuration.
 
     `log` is the child's own.  `keep_addresses` (-V): at stop, send no resignation and
-    leave addresses in place.  `address_monitoring` (-a): log every address change.
+    leave addresses in place.  `release_addresses` (-X): when MASTER is left or at stop,
+    also take off virtual addresses that this run has not put on.
+    `address_monitoring` (-a): log every address change.
     `pid_file` is written and removed around the child's work, not by it.
+    `home_namespace`: a descriptor of the network namespace that was left for `net_namespace`.
+    `bfd_events`: the VRRP process reads there what the BFD process writes
+    (`daemon.bfd_lines`); each has its own end.
+    `process_name` finds in a configuration what ps is to show (None: as the parent is called).
     """
 
     log: Log
     pid_file: str
     keep_addresses: bool = False
+    release_addresses: bool = False
     address_monitoring: bool = False
+    home_namespace: int | None = None
+    bfd_events: socket.socket | None = None
+    process_name: Callable[[Globals], str | None] = lambda _: None
 
 
 ChildMain = Callable[[Configuration, ChildSettings, socket.socket], int]
@@ -59,12 +72,13 @@ ChildMain = Callable[[Configuration, ChildSettings, socket.socket], int]
 
 @dataclass(slots=True)
 class Child:
-    """A running child.  `started_s` is on the monotonic clock."""
+    """A running child.  `started_s` is on the monotonic clock; `unsent`: what it has not taken yet."""
 
     pid: int
     channel: socket.socket
     started_s: float
     inbox: channels.Inbox
+    unsent: bytearray
     ready: bool = False
 
 
@@ -83,9 +97,16 @@ class Backoff:
 
 
 def start(
-    configuration: Configuration, settings: ChildSettings, main: ChildMain, inbox: SignalInbox
+    configuration: Configuration,
+    settings: ChildSettings,
+    main: ChildMain,
+    inbox: SignalInbox,
+    strange: Iterable[int] = (),
 ) -> Child:
-    """Fork a child that runs `main`; raises OSError if there can be no more processes."""
+    """Fork a child that runs `main`; raises OSError if there can be no more processes.
+
+    `strange`: descriptors of the parent that are none of this child's business.
+    """
     ours, theirs = channels.pair()
     gc.collect()
     gc.freeze()
@@ -95,21 +116,58 @@ def start(
     try:
         pid = os.fork()
         if pid == 0:
-            ours.close()
-            inbox.give_up()
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            _live(lambda: main(configuration, settings, theirs), settings, parent)
+
+            def prepare() -> None:
+                for descriptor in (ours.detach(), *strange):
+                    os.close(descriptor)
+                inbox.give_up()
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                _prepare(configuration, settings)
+
+            _live(prepare, lambda: main(with_boot_delay(configuration), settings, theirs), settings, parent)
+    except OSError:
+        ours.close()
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         gc.unfreeze()
         theirs.close()
-    return Child(pid, ours, time.monotonic(), channels.Inbox())
+    ours.setblocking(False)
+    return Child(pid, ours, time.monotonic(), channels.Inbox(), bytearray())
 
 
-def _live(main: Callable[[], int], settings: ChildSettings, parent: int) -> None:
-    """The whole life of a child; never returns."""
+def _prepare(configuration: Configuration, settings: ChildSettings) -> None:
+    name = settings.process_name(configuration.globals)
+    if name is not None:
+        naming.call_this_process(name)
+    if configuration.globals.random_seed is not None:
+        import random  # hardly anybody asks for it
+
+        random.seed(configuration.globals.random_seed)
+
+
+def with_boot_delay(configuration: Configuration, uptime_us: int | None = None) -> Configuration:
+    """`configuration` with what is left of `vrrp_delay_after_boot` in its `startup_delay_us`.
+
+    The longer of both delays counts, as in keepalived.  `uptime_us`: microseconds
+    since boot, None: this machine's.
+    """
+    general = configuration.globals
+    if not general.delay_after_boot_us:
+        return configuration
+    if uptime_us is None:
+        uptime_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    delay = max(general.startup_delay_us, general.delay_after_boot_us - uptime_us)
+    return replace(configuration, globals=replace(general, startup_delay_us=Micros(delay)))
+
+
+def _live(
+    prepare: Callable[[], None], main: Callable[[], int], settings: ChildSettings, parent: int
+) -> NoReturn:
+    """The whole life of a child."""
     code = EXIT_INTERNAL
     try:
+        prepare()
         die_with_parent(parent)
         code = _work(main, settings)
     except BaseException:
@@ -150,12 +208,15 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def describe_end(pid: int, status: int) -> str:
-    """How a process ended, from the status that wait gave, in keepalived's words."""
+def describe_end(process: str, status: int) -> str | None:
+    """How `process` ended, from the status that wait gave, in keepalived's words; None: as it should."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return f"pid {pid} exited due to signal {number} ({signal.strsignal(number) or 'unknown'})"
+        if number == signal.SIGSEGV:
+            return f"{process} exited due to segmentation fault (SIGSEGV)."
+        more = " - has rlimit_rttime been exceeded?" if number == signal.SIGKILL else ""
+        return f"{process} exited due to signal {number} ({signal.strsignal(number) or 'unknown'}){more}"
     code = os.WEXITSTATUS(status)
     if code in PERMANENT_ERRORS:
-        return f"pid {pid} exited with permanent error {PERMANENT_ERRORS[code]}. Terminating"
-    return f"pid {pid} exited with status {code}"
+        return f"{process} exited with permanent error {PERMANENT_ERRORS[code]}. Terminating"
+    return f"{process} exited with status {code}" if code else None

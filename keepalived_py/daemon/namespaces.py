@@ -8,7 +8,7 @@ so daemons of several namespaces do not find each other's pid files.
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keepalived_py.base.errors import KeepalivedError
 
@@ -47,19 +47,28 @@ def _checked(result: int, path: str) -> None:
         raise OSError(number, os.strerror(number), path)
 
 
-def enter(name: str) -> None:
+class Entered(NamedTuple):
+    """The namespace this process has moved into; `home` is a descriptor of the one it has left."""
+
+    name: str
+    home: int
+
+
+def enter(name: str) -> Entered:
     """Move this process into network namespace `name`; raises NamespaceMissing."""
     path = f"{NAMESPACE_DIRECTORY}/{name}"
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as fault:
         raise NamespaceMissing(name, f"Failed to open {path}") from fault
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         _checked(_library().setns(descriptor, _CLONE_NEWNET), path)
     except OSError as fault:
         raise NamespaceMissing(name, f"setns() failed with {fault.strerror} for {path}") from fault
     finally:
         os.close(descriptor)
+    return Entered(name, home)
 
 
 def private_pid_directory(name: str) -> str:

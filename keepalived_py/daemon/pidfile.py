@@ -1,6 +1,6 @@
 """Pid files: where they are, whether the daemon they name still lives, writing and removing.
 
-Places (keepalived 2.2.7): /run/keepalived.pid and /run/vrrp.pid; with
+Places (keepalived 2.2.7): /run/keepalived.pid, /run/vrrp.pid and so on; with
 `use_pid_dir`, an instance name or a network namespace, under /run/keepalived
 and with the instance in the name.  A file left behind by a crash names a
 process that is gone, or one that got the same number later; the second is told
@@ -8,6 +8,7 @@ by its command line.
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,25 +21,42 @@ _MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class PidFiles:
-    """The paths for the parent and for the VRRP process."""
+    """The paths for the parent and for each kind of child, and the usual one of `reload_file`.
+
+    `directory` is that of all files whose place was not chosen on the command line.
+    """
 
     parent: str
-    vrrp: str
+    children: Mapping[str, str]
+    marker: str
+    directory: str
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All pid files."""
+        return (self.parent, *self.children.values())
 
     def directories(self) -> set[str]:
         """The directories that must exist."""
-        return {os.path.dirname(path) or "." for path in (self.parent, self.vrrp)}
+        return {os.path.dirname(path) or "." for path in (*self.every, self.marker)}
 
 
-def places(settings: Globals, namespace: str | None, parent: str | None, vrrp: str | None) -> PidFiles:
-    """Where the pid files belong; `parent` and `vrrp` are the paths given with -p and -r."""
+def places(
+    settings: Globals, namespace: str | None, given: Mapping[str, str], kinds: Iterable[str]
+) -> PidFiles:
+    """Where the pid files belong.
+
+    `given`: the paths from the command line, by kind of child, or `keepalived` for the parent.
+    """
     own_directory = settings.use_pid_dir or settings.instance is not None or namespace is not None
     directory = PID_DIRECTORY if own_directory else RUN_DIRECTORY
     suffix = f"_{settings.instance}" if settings.instance else ""
-    return PidFiles(
-        parent=os.path.abspath(parent or f"{directory}/keepalived{suffix}.pid"),
-        vrrp=os.path.abspath(vrrp or f"{directory}/vrrp{suffix}.pid"),
-    )
+
+    def place(name: str) -> str:
+        return os.path.abspath(given.get(name) or f"{directory}/{name}{suffix}.pid")
+
+    marker = f"{directory}/keepalived{suffix}.reload"
+    return PidFiles(place("keepalived"), {name: place(name) for name in kinds}, marker, directory)
 
 
 def running(path: str) -> int | None:
@@ -76,3 +94,10 @@ def remove(path: str) -> None:
     """Remove the file if it is there."""
     with suppress(OSError):
         os.unlink(path)
+
+
+def remove_directory(files: PidFiles) -> None:
+    """Remove the directory of the pid files if it is keepalived's own and nobody has files there."""
+    if files.directory == PID_DIRECTORY:
+        with suppress(OSError):
+            os.rmdir(PID_DIRECTORY)

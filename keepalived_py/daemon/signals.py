@@ -10,6 +10,7 @@ import select
 import signal
 from collections.abc import Iterable, Sequence
 from types import FrameType
+from typing import NamedTuple
 
 STATS_CLEAR = signal.SIGRTMAX - 1
 JSON = signal.SIGRTMIN + 2
@@ -20,6 +21,14 @@ WATCHED: tuple[int, ...] = (*STOPPING, signal.SIGHUP, signal.SIGCHLD, *FORWARDED
 
 def _noted(number: int, frame: FrameType | None) -> None:
     """The pipe has the number; there is nothing else to do in a handler."""
+
+
+class Woken(NamedTuple):
+    """What a wait brought: signals (each once, in order of arrival) and descriptors."""
+
+    signals: tuple[int, ...]
+    readable: frozenset[int]
+    writable: frozenset[int]
 
 
 class SignalInbox:
@@ -35,14 +44,11 @@ class SignalInbox:
             signal.signal(number, _noted)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
-    def wait(self, timeout_s: float | None, others: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Wait for signals or for input on `others` (descriptors).
-
-        Returns the signals, each once, in order of arrival, and the readable descriptors.
-        """
-        readable, _, _ = select.select([self._reader, *others], [], [], timeout_s)
+    def wait(self, timeout_s: float | None, readers: Sequence[int], writers: Sequence[int] = ()) -> Woken:
+        """Wait for signals, for input on `readers` or for room on `writers` (descriptors)."""
+        readable, writable, _ = select.select([self._reader, *readers], writers, [], timeout_s)
         numbers = self._drain() if self._reader in readable else b""
-        return list(dict.fromkeys(numbers)), [each for each in readable if each != self._reader]
+        return Woken(tuple(dict.fromkeys(numbers)), frozenset(readable), frozenset(writable))
 
     def _drain(self) -> bytes:
         collected = b""

@@ -8,16 +8,18 @@ better: the launcher leaves only when the pid files are written.
 import os
 import platform
 import resource
-from collections.abc import Callable
-from dataclasses import dataclass
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from keepalived_py import __version__
 from keepalived_py.base.logs import Log
 from keepalived_py.config.load import Loaded
-from keepalived_py.daemon import children, namespaces, pidfile, supported
-from keepalived_py.daemon.parent import Duties, FetchMain, Parent, fetch_main
-from keepalived_py.daemon.reload import effect_lines, log_lines
-from keepalived_py.daemon.signals import SignalInbox
+from keepalived_py.daemon import children, namespaces, naming, pidfile, supported
+from keepalived_py.daemon.kinds import KINDS, ChildKind
+from keepalived_py.daemon.parent import Duties, Parent
+from keepalived_py.daemon.reload import effect_lines, log_lines, marker_path
+from keepalived_py.daemon.signals import FORWARDED, SignalInbox
 from keepalived_py.model.config import Configuration, Globals
 
 NAME_AND_VERSION = f"Keepalived v2.2.7-compatible keepalived-py v{__version__}"
@@ -25,6 +27,9 @@ EXIT_NO_CONFIGURATION = 6
 EXIT_CONFIGURATION = 2
 _CAP_NET_ADMIN = 12
 _CAP_NET_RAW = 13
+_NO_AUTO_PRIORITY = (
+    "NOTICE: setting config option max_auto_priority should result in better keepalived performance"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,8 @@ class RunSettings:
     """What the command line says about a run.
 
     `load(path)` reads the configuration.  `umask` None: the configuration's.
-    `without_effect`: options that are accepted and do nothing yet.
+    `pid_files`: by kind of child, or `keepalived` for the parent.  `kinds`: the
+    children that may run.  `without_effect`: options that are accepted and do nothing yet.
     """
 
     command_line: tuple[str, ...]
@@ -42,17 +48,17 @@ class RunSettings:
     foreground: bool = False
     namespace: str | None = None
     umask: int | None = None
-    pid_file: str | None = None
-    vrrp_pid_file: str | None = None
+    pid_files: Mapping[str, str] = field(default_factory=dict)
     respawn: bool = True
     all_processes: bool = False
-    run_vrrp: bool = True
+    kinds: tuple[ChildKind, ...] = KINDS
     keep_addresses: bool = False
+    release_addresses: bool = False
     address_monitoring: bool = False
     ignore_sigint: bool = False
     core_dump: bool = False
+    dump_configuration: bool = False
     without_effect: tuple[str, ...] = ()
-    child_main: FetchMain = fetch_main
 
 
 def missing_permission(status_file: str = "/proc/self/status") -> str | None:
@@ -66,10 +72,19 @@ def missing_permission(status_file: str = "/proc/self/status") -> str | None:
 
 def run(settings: RunSettings) -> int:
     """The daemon from its first line in the log to its last; returns the exit code."""
+    # A reload or dump asked for while the file is being read must not end the process; it waits.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, *FORWARDED})
+    try:
+        return _run(settings)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run(settings: RunSettings) -> int:
     log = settings.log
     _say_start(settings)
     try:
-        loaded, namespace = _load(settings)
+        loaded, entered = _load(settings)
     except namespaces.NamespaceMissing as missing:
         log.info(f"{missing}\nUnable to set network namespace {missing.name} - exiting")
         return _stopped(log, 0)
@@ -84,9 +99,9 @@ def run(settings: RunSettings) -> int:
         log.info(refused)
         return _stopped(log, EXIT_CONFIGURATION)
     found = supported.runnable(loaded.configuration)
-    for line in (*found.notes, *effect_lines((*settings.without_effect, *found.idle))):
+    for line in effect_lines((*settings.without_effect, *found.idle)):
         log.info(line)
-    return _start(settings, found.configuration, namespace)
+    return _start(settings, found.configuration, entered)
 
 
 def _say_start(settings: RunSettings) -> None:
@@ -98,46 +113,57 @@ def _say_start(settings: RunSettings) -> None:
     log.detail(f"Opening file '{settings.path}'.")
 
 
-def _load(settings: RunSettings) -> tuple[Loaded, str | None]:
+def _load(settings: RunSettings) -> tuple[Loaded, namespaces.Entered | None]:
     """The configuration, read where it will run, and the network namespace entered.
 
     What the configuration says about interfaces is judged inside the namespace;
     one named only in the configuration therefore means reading it twice.
     """
     if settings.namespace is not None:
-        namespaces.enter(settings.namespace)
-        return settings.load(settings.path), settings.namespace
+        entered = namespaces.enter(settings.namespace)
+        return settings.load(settings.path), entered
     loaded = settings.load(settings.path)
     named = loaded.net_namespace
-    if named is not None:
-        namespaces.enter(named)
-        loaded = settings.load(settings.path)
-    return loaded, named
+    if named is None:
+        return loaded, None
+    entered = namespaces.enter(named)
+    return settings.load(settings.path), entered
 
 
-def _start(settings: RunSettings, configuration: Configuration, namespace: str | None) -> int:
+def _start(settings: RunSettings, configuration: Configuration, entered: namespaces.Entered | None) -> int:
     general = configuration.globals
+    namespace, home = (None, None) if entered is None else entered
+    naming.call_this_process(general.process_name or naming.DEFAULT)
+    if settings.namespace and general.net_namespace not in (None, settings.namespace):
+        written, given = general.net_namespace, settings.namespace
+        text = f"Overriding config net_namespace '{written}' with command line namespace '{given}'"
+        settings.log.info(text)
     log = _named_log(settings.log, namespace, general.instance)
+    files = pidfile.places(general, namespace, settings.pid_files, (kind.name for kind in settings.kinds))
     try:
         outside = namespaces.private_pid_directory(namespace) if namespace is not None else None
-        files = pidfile.places(general, namespace, settings.pid_file, settings.vrrp_pid_file)
-        if any(map(pidfile.running, (files.parent, files.vrrp))):
+        if any(map(pidfile.running, files.every)):
             log.info("daemon is already running")
             return 0
         _process_limits(settings, general)
         leave_launcher = None if settings.foreground else go_to_background()
-        _write_pid_file(files)
+        _write_pid_file(files, general)
     except OSError as fault:
         log.info(f"Unable to start: {fault}")
         return _stopped(log, children.EXIT_FATAL)
     if leave_launcher is not None:
         leave_launcher()
+    if not general.max_auto_priority:
+        log.info(_NO_AUTO_PRIORITY)
     try:
-        code = _watch(settings, configuration, log if settings.foreground else log.without_console(), files)
+        log_of_run = log if settings.foreground else log.without_console()
+        code = _watch(settings, configuration, log_of_run, files, home)
     finally:
-        pidfile.remove(files.parent)
+        for path in files.every:  # a child that was killed leaves its own behind
+            pidfile.remove(path)
         if outside is not None:
             namespaces.leave_pid_directory(outside)
+        pidfile.remove_directory(files)
     return _stopped(log, code)
 
 
@@ -157,32 +183,59 @@ def _process_limits(settings: RunSettings, general: Globals) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 
 
-def _write_pid_file(files: pidfile.PidFiles) -> None:
+def _write_pid_file(files: pidfile.PidFiles, general: Globals) -> None:
     for directory in files.directories():
         os.makedirs(directory, mode=0o755, exist_ok=True)
     pidfile.write(files.parent, os.getpid())
+    marker = marker_path(general, files.marker)
+    if marker is not None:
+        pidfile.remove(marker)  # of a run that ended while it was reading
 
 
-def _watch(settings: RunSettings, configuration: Configuration, log: Log, files: pidfile.PidFiles) -> int:
+def _watch(
+    settings: RunSettings, configuration: Configuration, log: Log, files: pidfile.PidFiles, home: int | None
+) -> int:
     children.adopt_orphans()
-    ident = log.settings.ident.replace("Keepalived", "Keepalived_vrrp", 1)
-    duties = Duties(
-        load=lambda: settings.load(settings.path),
-        child_main=settings.child_main,
-        child=children.ChildSettings(
-            log=log.renamed(ident),
-            pid_file=files.vrrp,
+
+    def child(kind: ChildKind) -> children.ChildSettings:
+        return children.ChildSettings(
+            log=log.renamed(log.settings.ident.replace("Keepalived", kind.ident, 1)),
+            pid_file=files.children[kind.name],
             keep_addresses=settings.keep_addresses,
+            release_addresses=settings.release_addresses,
             address_monitoring=settings.address_monitoring,
-        ),
+            home_namespace=home,
+            process_name=kind.process_name,
+        )
+
+    duties = Duties(
+        path=settings.path,
+        load=lambda: settings.load(settings.path),
+        kinds=settings.kinds,
+        settings=child,
         respawn=settings.respawn,
         always=settings.all_processes,
-        vrrp=settings.run_vrrp,
         ignore_sigint=settings.ignore_sigint,
+        fixed_namespace=settings.namespace is not None,
+        marker=files.marker,
+        dump=_dumper(log) if settings.dump_configuration else lambda _: None,
     )
-    code = Parent(configuration, duties, log, SignalInbox()).run()
+    inbox = SignalInbox()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, *FORWARDED})
+    code = Parent(configuration, duties, log, inbox).run()
     log.detail(_cpu_usage())
     return code
+
+
+def _dumper(log: Log) -> Callable[[Configuration], None]:
+    """-d: what was understood goes to the log, as a configuration file with all passwords masked."""
+
+    def dump_to_log(configuration: Configuration) -> None:
+        from keepalived_py.config.dump import dump
+
+        log.info(dump(configuration, secrets=False))
+
+    return dump_to_log
 
 
 def _cpu_usage() -> str:

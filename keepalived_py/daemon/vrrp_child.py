@@ -9,27 +9,27 @@ import asyncio
 import os
 import signal
 import socket
-from typing import assert_never
 
-from keepalived_py.base.clock import Micros
+from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.base.errors import FatalStart, PermissionMissing
-from keepalived_py.base.logs import Log
 from keepalived_py.core import node as core
+from keepalived_py.core.vrrp.timing import master_down_interval
 from keepalived_py.daemon import channel as channels
+from keepalived_py.daemon import naming
 from keepalived_py.daemon.children import ChildSettings
-from keepalived_py.election.vrrp import Machine, VrrpShell
-from keepalived_py.model.config import Configuration, Globals
-from keepalived_py.model.events import AddressAdded, AddressRemoved, LinkChanged
+from keepalived_py.daemon.vrrp_parts import Parts
+from keepalived_py.election.vrrp import VrrpShell
+from keepalived_py.model.config import Configuration
+from keepalived_py.model.events import AddressAdded, AddressRemoved
 from keepalived_py.status import statistics
 from keepalived_py.system import scheduling
-from keepalived_py.system.loop import now, run
-from keepalived_py.system.neighbour import NeighbourSocket
-from keepalived_py.system.netlink import Kernel
+from keepalived_py.system.loop import now, run, watch_pauses
 from keepalived_py.system.processes import Runner
 
 # A collection takes a fraction of a millisecond; it never starts this close to a deadline.
 _ROOM_TO_COLLECT = Micros(50_000)
-_CHANNEL_PIECE = 65536
+# What the process needs besides the sockets of its instances.
+_DESCRIPTORS = 256
 _NOT_YET: dict[int, str] = {
     signal.SIGUSR1: "keepalived.data",
     signal.SIGRTMIN + 2: "keepalived.json",
@@ -39,21 +39,7 @@ _NOT_YET: dict[int, str] = {
 
 def run_child(configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> int:
     """The child's main, called after the fork; returns its exit code."""
-    _schedule(configuration.globals, settings.log)
     return run(_live(configuration, settings, channel))
-
-
-def _schedule(wanted: Globals, log: Log) -> None:
-    """Priorities are a wish: a container that forbids them is no reason not to run."""
-    try:
-        if wanted.rt_priority:
-            scheduling.set_real_time(wanted.rt_priority)
-        if wanted.nice:
-            scheduling.set_nice(wanted.nice)
-        if wanted.no_swap:
-            scheduling.lock_memory()
-    except OSError as error:
-        log.info(f"Unable to set the scheduling of the VRRP process: {error}")
 
 
 def _own_umask() -> int:
@@ -67,11 +53,14 @@ async def _live(configuration: Configuration, settings: ChildSettings, channel: 
     child = _Child(configuration, settings, channel)
     try:
         await child.start()
+        return await child.until_stopped()
     except PermissionError as error:
         raise PermissionMissing(f"VRRP process may not open what it needs: {error}") from error
     except OSError as error:
-        raise FatalStart(f"VRRP process cannot start: {error}") from error
-    return await child.until_stopped()
+        raise FatalStart(f"VRRP process cannot go on: {error}") from error
+    finally:
+        # The end of the interpreter takes longer than a real-time process may run.
+        child.be_ordinary()
 
 
 class _Child:
@@ -81,45 +70,64 @@ class _Child:
         self._configuration = configuration
         self._settings = settings
         self._channel = channel
-        self._inbox = channels.Inbox()
-        self._kernel = Kernel()
+        self._inbox = channels.Inbox(configuration)
         self._collector = scheduling.Collector()
+        self._scheduler = scheduling.Scheduler(settings.log.info)
         self._stop = asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
+        self._waiting: Configuration | None = None
+        self._parts: Parts
         self._shell: VrrpShell
-        self._runner: Runner
-        self._listening: asyncio.Task[None]
 
     async def start(self) -> None:
         """Open everything and take the first step; raises OSError."""
-        log = self._settings.log
-        log.detail("Registering Kernel netlink reflector")
-        log.detail("Registering Kernel netlink command channel")
-        await self._kernel.open()
-        interfaces = await self._kernel.interfaces()
-        log.detail("Registering gratuitous ARP shared channel")
-        self._runner = Runner(lambda event: self._shell.feed(event), umask=_own_umask())
-        machine = Machine(self._kernel, self._runner, NeighbourSocket(), log, now)
-        self._shell = VrrpShell(self._configuration, interfaces, machine)
+        umask = _own_umask()
+        runner = Runner(lambda event: self._shell.feed(event), umask=umask)
+        self._schedule()
+        self._parts = Parts(self._settings.log, runner, umask, self._settings.home_namespace)
+        self._parts.monitor = self._log_address
+        self._shell = await self._parts.open(self._configuration)
         self._shell.after_advert = self._collect
         self._listen()
         self._collector.take_over()
         self._shell.start()
+        self._watch_pauses()
         channels.send(self._channel, channels.Kind.READY)
 
     async def until_stopped(self) -> int:
         """Run until SIGTERM; returns the exit code."""
         await self._stop.wait()
-        await self._shell.stop(release=not self._settings.keep_addresses)
-        self._listening.cancel()
-        self._runner.close()
-        await self._kernel.close()
+        if self._reloading is not None:
+            self._reloading.cancel()
+        release = not self._settings.keep_addresses
+        await self._shell.stop(release=release)
+        await self._parts.close(release)
         return 0
+
+    def be_ordinary(self) -> None:
+        """No real-time priority any more."""
+        self._scheduler.close()
+
+    def _schedule(self) -> None:
+        general = self._configuration.globals
+        self._scheduler.apply(scheduling.vrrp_process(general), general.max_auto_priority)
+        watch_pauses(general.min_auto_priority_delay_us, self._scheduler.late)
+        # Unicast instances have a pair of sockets each.
+        scheduling.allow_descriptors(_DESCRIPTORS + 2 * len(self._configuration.instances))
+
+    def _watch_pauses(self) -> None:
+        """A pause may matter when it is longer than half of the shortest master_down_interval."""
+        states = self._node.instances.values()
+        shortest = min((master_down_interval(state.settings, 254) for state in states), default=SECOND)
+        watch_pauses(Micros(shortest // 2), self._shell.on_pause)
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        self._listening = loop.create_task(self._follow_kernel())
         self._channel.setblocking(False)
         loop.add_reader(self._channel, self._on_channel)
+        events = self._settings.bfd_events
+        if events is not None:
+            loop.add_reader(events, self._parts.hear_bfd, events)
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         # A terminal sends these to the whole group; the parent decides what they mean.
         for number in (signal.SIGINT, signal.SIGHUP):
@@ -128,26 +136,17 @@ class _Child:
         for unwritten, what in _NOT_YET.items():
             loop.add_signal_handler(unwritten, self._settings.log.info, f"{what} is not written yet")
 
-    async def _follow_kernel(self) -> None:
-        async for event in self._kernel.events():
-            match event:
-                case LinkChanged():
-                    self._shell.on_interface(event)
-                case AddressAdded() | AddressRemoved():
-                    self._log_address(event)
-                    self._shell.feed(event)
-                case _:
-                    assert_never(event)
-
     def _log_address(self, event: AddressAdded | AddressRemoved) -> None:
         if self._settings.address_monitoring:
             what = "added to" if isinstance(event, AddressAdded) else "removed from"
             text = f"Netlink reflector reports IP {event.address.address} {what} {event.interface}"
             self._settings.log.info(text)
 
+    # -- the parent -----------------------------------------------------------
+
     def _on_channel(self) -> None:
         try:
-            piece = self._channel.recv(_CHANNEL_PIECE)
+            piece = self._channel.recv(channels.PIECE)
         except BlockingIOError:
             return
         except OSError:
@@ -163,10 +162,22 @@ class _Child:
         if message.kind is channels.Kind.STOP:
             self._stop.set()
         elif message.configuration is not None:
+            self._waiting = message.configuration
+            if self._reloading is None:
+                self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
+        """Take every configuration that has come, one after the other."""
+        while self._waiting is not None:
             self._settings.log.info("Reloading")
-            self._configuration = message.configuration
-            self._shell.replace(message.configuration)
+            self._configuration, self._waiting = self._waiting, None
+            self._schedule()
+            wanted = self._settings.process_name(self._configuration.globals)
+            naming.call_this_process(wanted or naming.DEFAULT)
+            await self._parts.replace(self._configuration)
+            self._watch_pauses()
             channels.send(self._channel, channels.Kind.READY)
+        self._reloading = None
 
     def _collect(self) -> None:
         due = core.next_deadline(self._node)

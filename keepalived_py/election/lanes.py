@@ -1,99 +1,189 @@
 """Effects in order, and never in the way of an advert.
 
-A lane is a queue with one worker.  Effects of one lane are performed one
-after the other ("addresses, then ARP, then notify"); lanes do not wait for
-each other.  Every effect has a time limit, and its outcome is handed back, so
-that a kernel or a script that hangs is an event like any other.
+A lane is a queue.  Effects of one lane are performed one after the other
+("addresses, then ARP, then notify"); lanes do not wait for each other.  What
+changes the kernel's tables is handed over in batches: all that stand together
+at the head of a lane are one request.  Everything has a time limit, and its
+outcome is handed back, so that a kernel or a script that hangs is an event like
+any other.
 
-A worker exists only while its lane has work.  An effect that can be performed
-without waiting (`immediate`) in a lane with nothing before it is performed on
-the spot: a burst of gratuitous ARP costs no task switch.
+A lane exists only while something of it is being performed.  An effect that
+can be performed without waiting in a lane with nothing before it is performed
+on the spot: a burst of gratuitous ARP costs no task switch.  And what waits is
+begun before the outcome of what was before it is reported, since each report is
+a step of the core: the first ARP goes out as soon as the kernel has the address.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from itertools import takewhile
 
-from keepalived_py.model.effects import Effect, Failed, Outcome, TimedOut
+from keepalived_py.model.effects import (
+    AddAddress,
+    AddRoute,
+    AddRule,
+    DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
+    Effect,
+    Failed,
+    KernelChange,
+    Outcome,
+    TimedOut,
+)
 
 Perform = Callable[[Effect], "Awaitable[Outcome] | Outcome"]
+PerformBatch = Callable[[Sequence[KernelChange]], Awaitable[Sequence[Outcome]]]
 Report = Callable[[Effect, Outcome], None]
+
+KERNEL_CHANGES = (AddAddress, DeleteAddress, AddRoute, DeleteRoute, AddRule, DeleteRule)
+
+
+class _Lane:
+    """A queue, and what is being performed of it."""
+
+    __slots__ = ("begun", "limit", "pending", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[Effect] = deque()
+        self.begun: Sequence[Effect] = ()
+        self.pending: asyncio.Future[Sequence[Outcome]] | None = None
+        self.limit: asyncio.TimerHandle | None = None
 
 
 class Lanes:
     """Queues of effects by name.
 
     `perform` does one effect: it returns the outcome, or an awaitable of it.
+    `perform_batch` does changes of the kernel's tables, with one outcome for each.
     `report` is called with every outcome.  `limit_s` bounds each awaitable.
     """
 
-    def __init__(self, perform: Perform, report: Report, limit_s: float) -> None:
+    def __init__(self, perform: Perform, perform_batch: PerformBatch, report: Report, limit_s: float) -> None:
         self._perform = perform
+        self._perform_batch = perform_batch
         self._report = report
         self._limit_s = limit_s
-        self._queues: dict[str, deque[Effect]] = {}
-        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._lanes: dict[str, _Lane] = {}
+        self._all_done: asyncio.Event = asyncio.Event()
 
     def put(self, lane: str, effect: Effect) -> None:
         """Perform `effect` after everything that stands in `lane` already."""
-        if lane in self._workers:
-            self._queues[lane].append(effect)
+        self.put_all(lane, (effect,))
+
+    def put_all(self, lane: str, effects: Sequence[Effect]) -> None:
+        """Perform `effects` in order, after everything that stands in `lane` already.
+
+        Changes of the kernel's tables are one batch only if they are put together, or have to wait.
+        """
+        found = self._lanes.get(lane)
+        if found is not None:
+            found.waiting.extend(effects)
             return
-        outcome = self._start(effect)
-        if not isinstance(outcome, Awaitable):
-            self._report(effect, outcome)
-            return
-        self._queues[lane] = deque()
-        self._workers[lane] = asyncio.get_running_loop().create_task(self._work(lane, effect, outcome))
+        self._lanes[lane] = new = _Lane()
+        new.waiting.extend(effects)
+        self._advance(lane, new)
 
     def discard(self, lane: str, unwanted: Callable[[Effect], bool]) -> None:
         """Forget what waits in `lane` and is `unwanted`; what has begun is finished."""
-        queue = self._queues.get(lane)
-        if queue:
-            kept = [effect for effect in queue if not unwanted(effect)]
-            queue.clear()
-            queue.extend(kept)
+        found = self._lanes.get(lane)
+        if found is not None:
+            kept = [effect for effect in found.waiting if not unwanted(effect)]
+            found.waiting.clear()
+            found.waiting.extend(kept)
 
     @property
     def busy(self) -> bool:
         """Whether anything is being performed or waits for it."""
-        return bool(self._workers)
+        return bool(self._lanes)
 
     async def drained(self, limit_s: float) -> bool:
         """Wait until every lane is empty; False if that took longer than `limit_s`."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + limit_s
-        while self._workers:
-            left = end - loop.time()
-            if left <= 0:
-                return False
-            await asyncio.wait(list(self._workers.values()), timeout=left)
+        if not self._lanes:
+            return True
+        self._all_done.clear()
+        try:
+            await asyncio.wait_for(self._all_done.wait(), limit_s)
+        except TimeoutError:
+            return False
         return True
 
-    def _start(self, effect: Effect) -> "Awaitable[Outcome] | Outcome":
+    def _advance(self, name: str, lane: _Lane) -> None:
+        """Perform what waits in `lane`, and close it if nothing of that takes time."""
         try:
-            return self._perform(effect)
-        except OSError as error:
-            return Failed(error.errno or 0)
-
-    async def _work(self, lane: str, effect: Effect, first: Awaitable[Outcome]) -> None:
-        pending: Awaitable[Outcome] | Outcome = first
-        queue = self._queues[lane]
-        try:
-            while True:
-                outcome = await self._bounded(pending) if isinstance(pending, Awaitable) else pending
-                self._report(effect, outcome)
-                if not queue:
-                    return
-                effect = queue.popleft()
-                pending = self._start(effect)
+            self._go_on(name, lane)
         finally:
-            del self._queues[lane], self._workers[lane]
+            # Also after an error that is none of the kernel's: a lane must not stand still for ever.
+            if lane.pending is None:
+                del self._lanes[name]
+                if not self._lanes:
+                    self._all_done.set()
 
-    async def _bounded(self, pending: Awaitable[Outcome]) -> Outcome:
+    def _go_on(self, name: str, lane: _Lane) -> None:
+        while lane.waiting:
+            effects = self._take(lane.waiting)
+            started = self._start(effects)
+            if not isinstance(started, Awaitable):
+                for effect, outcome in zip(effects, started, strict=True):
+                    self._report(effect, outcome)
+                continue
+            lane.begun = effects
+            lane.pending = asyncio.ensure_future(started)
+            lane.limit = asyncio.get_running_loop().call_later(self._limit_s, self._expired, name, lane)
+            lane.pending.add_done_callback(partial(self._ended, name, lane))
+            return
+
+    def _take(self, waiting: deque[Effect]) -> list[Effect]:
+        """The next effect, or all changes of the kernel's tables that are next."""
+        if not isinstance(waiting[0], KERNEL_CHANGES):
+            return [waiting.popleft()]
+        batch = list(takewhile(lambda effect: isinstance(effect, KERNEL_CHANGES), waiting))
+        for _ in batch:
+            waiting.popleft()
+        return batch
+
+    def _start(self, effects: list[Effect]) -> "Awaitable[Sequence[Outcome]] | Sequence[Outcome]":
         try:
-            return await asyncio.wait_for(pending, self._limit_s)
-        except TimeoutError:
-            return TimedOut()
+            if isinstance(effects[0], KERNEL_CHANGES):
+                return self._perform_batch([one for one in effects if isinstance(one, KERNEL_CHANGES)])
+            outcome = self._perform(effects[0])
         except OSError as error:
-            return Failed(error.errno or 0)
+            return [Failed(error.errno or 0)] * len(effects)
+        return _alone(outcome) if isinstance(outcome, Awaitable) else (outcome,)
+
+    def _ended(self, name: str, lane: _Lane, ended: "asyncio.Future[Sequence[Outcome]]") -> None:
+        if lane.pending is not ended:
+            return
+        if lane.limit is not None:
+            lane.limit.cancel()
+        self._finish(name, lane, partial(_outcomes, ended, len(lane.begun)))
+
+    def _expired(self, name: str, lane: _Lane) -> None:
+        pending, count = lane.pending, len(lane.begun)
+        self._finish(name, lane, lambda: [TimedOut()] * count)
+        if pending is not None:
+            pending.cancel()
+
+    def _finish(self, name: str, lane: _Lane, outcomes: Callable[[], Sequence[Outcome]]) -> None:
+        """What waits comes before the reports: each of those is a step of the core."""
+        begun, lane.begun, lane.pending, lane.limit = lane.begun, (), None, None
+        try:
+            self._advance(name, lane)
+        finally:
+            for effect, outcome in zip(begun, outcomes(), strict=True):
+                self._report(effect, outcome)
+
+
+async def _alone(outcome: Awaitable[Outcome]) -> Sequence[Outcome]:
+    return (await outcome,)
+
+
+def _outcomes(ended: "asyncio.Future[Sequence[Outcome]]", count: int) -> Sequence[Outcome]:
+    if ended.cancelled():
+        return [TimedOut()] * count
+    error = ended.exception()
+    if isinstance(error, OSError):
+        return [Failed(error.errno or 0)] * count
+    return ended.result()

@@ -12,24 +12,23 @@ never entered twice and effects keep their order.
 """
 
 import asyncio
-import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address
-from os import strerror
-from typing import Protocol
 
 from keepalived_py.base.clock import Micros, as_seconds
 from keepalived_py.base.names import InterfaceName
 from keepalived_py.core import node as core
+from keepalived_py.core.track import interface as links
+from keepalived_py.election.announcing import Announcer
 from keepalived_py.election.lanes import Lanes
 from keepalived_py.election.listening import Listeners
+from keepalived_py.election.performing import Performer, lane_of, refusal
+from keepalived_py.election.ports import Machine
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
-from keepalived_py.model.config import Command, Configuration, VirtualAddress
-from keepalived_py.wire.arp import gratuitous_arp
-from keepalived_py.wire.vrrp import Undecodable, dissect
+from keepalived_py.model.config import Configuration, VirtualAddress
+from keepalived_py.model.packet import Advert
+from keepalived_py.wire.vrrp import Undecodable
 
 EFFECT_LIMIT_S = 5.0
 SCRIPTS_AT_STOP_S = 1.0
@@ -38,63 +37,26 @@ LOG_PATIENCE_S = 0.02
 FORESIGHT = Micros(1_000)
 
 
-class LogPort(Protocol):
-    """Where log lines go."""
-
-    def info(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
-
-
-class KernelPort(Protocol):
-    """What is asked of the kernel by netlink."""
-
-    async def add_address(self, address: VirtualAddress) -> fx.Outcome: ...
-
-    async def delete_address(self, address: VirtualAddress) -> fx.Outcome: ...
-
-
-class ScriptsPort(Protocol):
-    """What is asked of the process runner; ended checks come back through `VrrpShell.feed`."""
-
-    def notify(self, command: Command) -> int: ...
-
-    def check(self, check: fx.RunCheck) -> int: ...
-
-    async def finish(self, limit_s: float) -> None: ...
-
-
-class NeighbourPort(Protocol):
-    """Sends Ethernet frames; returns 0 or an errno."""
-
-    def send(self, interface_index: int, frame: bytes) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """The parts of this machine that the shell works on; tests plug in recorders."""
-
-    kernel: KernelPort
-    scripts: ScriptsPort
-    neighbours: NeighbourPort
-    log: LogPort
-    now: Callable[[], Micros]
-
-
 class VrrpShell:
-    """Runs one node.  `interfaces` is what the machine has when it starts."""
+    """Runs one node.  `interfaces` is what the machine has when it starts, `found` what the
+    tracked files and processes are like then.
+    """
 
     def __init__(
         self,
         configuration: Configuration,
         interfaces: Mapping[InterfaceName, ev.InterfaceFacts],
         machine: Machine,
+        found: Iterable[ev.FileRead | ev.ProcessesCounted] = (),
     ) -> None:
         self._configuration = configuration
+        self._found = tuple(found)
         self._interfaces = dict(interfaces)
         self._machine = machine
         self._loop = asyncio.get_running_loop()
-        self._lanes = Lanes(self._perform, self._report, EFFECT_LIMIT_S)
+        self._announcer = Announcer(machine.neighbours, self._interfaces.get)
+        performer = Performer(machine, self._announcer)
+        self._lanes = Lanes(performer.one, performer.batch, self._report, EFFECT_LIMIT_S)
         self._listeners = Listeners(self._on_packet, self._write_later)
         self._events: deque[ev.Event] = deque()
         self._handling = False
@@ -109,8 +71,8 @@ class VrrpShell:
 
     def start(self) -> None:
         """Open the sockets and take the first step."""
-        self._listeners.follow(self._configuration, self._interfaces)
-        step = core.start(self._configuration, self._interfaces, self._machine.now())
+        self._follow(self._configuration)
+        step = core.start(self._configuration, self._interfaces, self._machine.now(), self._found)
         self.node = step.node
         self._handling = True
         self._carry_out(step.effects)
@@ -126,17 +88,24 @@ class VrrpShell:
     def replace(self, configuration: Configuration) -> None:
         """A reload: from now on `configuration` holds."""
         self._configuration = configuration
-        self._listeners.follow(configuration, self._interfaces)
+        self._follow(configuration)
         self.feed(ev.SettingsReplaced(configuration))
+
+    async def settled(self, limit_s: float = EFFECT_LIMIT_S) -> bool:
+        """Wait until every effect so far is performed; False if that took longer than `limit_s`."""
+        return await self._lanes.drained(limit_s)
 
     async def stop(self, release: bool) -> None:
         """Resign everywhere, wait for the lanes, give notify scripts a second."""
         self.feed(ev.StopRequested(release))
         await self._lanes.drained(EFFECT_LIMIT_S)
+        # Who reads a pipe reads to its end, and ends then by itself.
+        self._machine.fifos.close()
         await self._machine.scripts.finish(SCRIPTS_AT_STOP_S)
         if self._wake is not None:
             self._wake.cancel()
         self._listeners.close()
+        self._announcer.close()
         self._write_lines()
 
     def on_interface(self, event: ev.LinkChanged) -> None:
@@ -146,14 +115,32 @@ class VrrpShell:
         self._listeners.follow(self._configuration, self._interfaces)
         self.feed(event)
 
+    def on_address(self, event: ev.AddressAdded | ev.AddressRemoved) -> None:
+        """The kernel reports an address: sockets that are bound to it follow."""
+        facts = self._interfaces.get(event.interface)
+        if facts is not None:
+            moved = links.with_address if isinstance(event, ev.AddressAdded) else links.without_address
+            self._interfaces[event.interface] = moved(facts, event.address)
+            self._listeners.follow(self._configuration, self._interfaces)
+        self.feed(event)
+
+    def on_pause(self, duration_us: Micros) -> None:
+        """The process did not run for so long: nothing that was heard or is due counts before this."""
+        self._foreseen = None
+        self.feed(ev.Paused(duration_us))
+
+    def _follow(self, configuration: Configuration) -> None:
+        self._listeners.follow(configuration, self._interfaces)
+        self._announcer.follow(configuration)
+        self._machine.fifos.follow(configuration)
+
     # -- events ---------------------------------------------------------------
 
-    def _on_packet(self, interface: InterfaceName, raw: bytes) -> None:
-        packet = dissect(raw)
-        if isinstance(packet, Undecodable):
-            self.feed(ev.PacketUndecodable(interface, packet.reason))
+    def _on_packet(self, interface: InterfaceName, packet: Advert | Undecodable) -> None:
+        if isinstance(packet, Advert):
+            self.feed(ev.AdvertReceived(interface, packet, self._machine.wall_clock_s()))
         else:
-            self.feed(ev.AdvertReceived(interface, packet))
+            self.feed(ev.PacketUndecodable(interface, packet.reason))
 
     def _foresee(self, deadline: Micros) -> None:
         """Work out the next deadline's step shortly before it is due.
@@ -218,37 +205,47 @@ class VrrpShell:
 
     def _carry_out(self, effects: Iterable[fx.Effect]) -> None:
         sent = False
+        lanes: dict[str, list[fx.Effect]] = {}
         for effect in effects:
-            if isinstance(effect, fx.SendAdvert):
-                self._send_advert(effect)
-                sent = True
-            elif isinstance(effect, fx.WriteLog):
-                self._write_later(effect)
-            elif not isinstance(effect, fx.RoleChanged):
-                self._put(effect)
-            self._expect_other_adverts(effect)
+            match effect:
+                case fx.SendAdvert():
+                    self._send_advert(effect)
+                    sent = True
+                case fx.WriteLog():
+                    self._write_later(effect)
+                    self._expect_other_adverts()
+                case fx.RoleChanged():
+                    self._expect_other_adverts()
+                case fx.RaiseSequence():
+                    self._listeners.raise_sequence(effect.instance, effect.heard)
+                case _:
+                    lanes.setdefault(lane_of(effect), []).append(effect)
+        for lane, waiting in lanes.items():
+            self._put(lane, waiting)
         if sent:
             self._loop.call_soon(self.after_advert)
 
-    def _put(self, effect: fx.Effect) -> None:
-        lane = _lane(effect)
-        if isinstance(effect, fx.DeleteAddress):
+    def _put(self, lane: str, effects: list[fx.Effect]) -> None:
+        given_up = {effect.address for effect in effects if isinstance(effect, fx.DeleteAddress)}
+        if given_up:
             # As keepalived empties its queue: nothing is announced any more that is being given up.
-            self._lanes.discard(lane, lambda waiting: _announces(waiting, effect.address))
-        self._lanes.put(lane, effect)
+            self._lanes.discard(lane, lambda waiting: _announces(waiting, given_up))
+            for effect in effects:
+                if isinstance(effect, fx.DeleteAddress):
+                    self._announcer.forget(effect.instance, effect.address)
+        self._lanes.put_all(lane, effects)
 
-    def _expect_other_adverts(self, effect: fx.Effect) -> None:
+    def _expect_other_adverts(self) -> None:
         """Whatever is logged or changes a role may change what an instance advertises."""
-        if not self._preparing and isinstance(effect, fx.RoleChanged | fx.WriteLog):
+        if not self._preparing:
             self._preparing = True
             self._loop.call_soon(self._prepare_adverts)
 
     def _send_advert(self, effect: fx.SendAdvert) -> None:
-        error = self._listeners.send(effect.instance, effect.advert)
-        if error and effect.advert.priority:
-            self._write_later(
-                fx.WriteLog(f"({effect.instance}): send advert error {error} ({strerror(error)})")
-            )
+        for destination, error in self._listeners.send_each(effect.instance, effect.advert):
+            line = refusal(effect, destination, error)
+            if line is not None:
+                self._write_later(line)
 
     def _write_later(self, line: fx.WriteLog) -> None:
         if not self._lines:
@@ -269,52 +266,10 @@ class VrrpShell:
             line = self._lines.popleft()
             (log.detail if line.detail else log.info)(line.text)
 
-    def _perform(self, effect: fx.Effect) -> "fx.Outcome | asyncio.Future[fx.Outcome]":
-        machine = self._machine
-        match effect:
-            case fx.AddAddress():
-                return asyncio.ensure_future(machine.kernel.add_address(effect.address))
-            case fx.DeleteAddress():
-                return asyncio.ensure_future(machine.kernel.delete_address(effect.address))
-            case fx.SendNeighbour():
-                return self._announce(effect.address)
-            case fx.RunNotify():
-                return _outcome(machine.scripts.notify(effect.command))
-            case fx.RunCheck():
-                return _outcome(machine.scripts.check(effect))
-            case _:
-                raise AssertionError(f"{effect} does not go through a lane")
-
-    def _announce(self, address: VirtualAddress) -> fx.Outcome:
-        facts = self._interfaces.get(address.interface)
-        if facts is None or not facts.index or len(facts.mac) != 6:
-            return fx.Failed(errno.ENODEV)
-        if not isinstance(address.address, IPv4Address):
-            return fx.Failed(errno.EAFNOSUPPORT)
-        return _outcome(
-            self._machine.neighbours.send(facts.index, gratuitous_arp(facts.mac, address.address))
-        )
-
     def _report(self, effect: fx.Effect, outcome: fx.Outcome) -> None:
-        if isinstance(effect, fx.AddAddress | fx.DeleteAddress):
+        if not isinstance(effect, fx.SendNeighbour | fx.RunNotify | fx.RunCheck | fx.WriteFifo):
             self.feed(ev.EffectDone(effect, outcome))
 
 
-def _lane(effect: fx.Effect) -> str:
-    match effect:
-        case fx.RunCheck():
-            return f"script {effect.name}"
-        case fx.RunNotify():
-            return f"instance {effect.owner}"
-        case fx.AddAddress() | fx.DeleteAddress() | fx.SendNeighbour():
-            return f"instance {effect.instance}"
-        case _:
-            raise AssertionError(f"{effect} does not go through a lane")
-
-
-def _announces(effect: fx.Effect, address: VirtualAddress) -> bool:
-    return isinstance(effect, fx.SendNeighbour) and effect.address == address
-
-
-def _outcome(error: int) -> fx.Outcome:
-    return fx.Failed(error) if error else fx.Done()
+def _announces(effect: fx.Effect, addresses: set[VirtualAddress]) -> bool:
+    return isinstance(effect, fx.SendNeighbour) and effect.address in addresses

@@ -50,7 +50,8 @@ class Configuration(Record):
     The records of virtual servers, BFD sessions, tracked files and processes
     and interfaces are those of the model modules named like them, which are
     loaded only with a file that has some.  `cluster`: what a keep-vip file
-    describes in place of all the rest.
+    describes in place of all the rest.  `devices` are worked out from the
+    instances when the program starts (`core.holder.devices`), not configured.
     """
 
     globals: Globals = Globals()
@@ -71,6 +72,7 @@ class Configuration(Record):
     server_groups: tuple[Any, ...] = ()
     virtual_servers: tuple[Any, ...] = ()
     cluster: Any = None
+    devices: tuple[Any, ...] = ()
 
     def instance(self, name: InstanceName) -> Instance:
         """The instance called `name`; raises KeyError if there is none."""

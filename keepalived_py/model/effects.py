@@ -1,7 +1,9 @@
 """What shall be done, as verbs.  The core makes these; the shells perform them.
 
 `SendAdvert` is performed at once.  `WriteLog` is performed after it.  All
-others go through a lane: one per instance, script or group, in order.
+others go through a lane: one per instance, script or group, in order.  What
+changes the kernel's tables (`KernelChange`) is handed over in batches: all
+changes that follow each other in a lane are one request.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from enum import Enum
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName, ScriptName
 from keepalived_py.model.config import Command, VirtualAddress
+from keepalived_py.model.interfaces import Device
+from keepalived_py.model.network import Route, Rule
 from keepalived_py.model.packet import AdvertToSend
 
 
@@ -74,8 +78,83 @@ class DeleteAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class AddRoute:
+    """Put a route into the kernel."""
+
+    instance: InstanceName
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRoute:
+    """Take a route out of the kernel."""
+
+    instance: InstanceName
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class AddRule:
+    """Put a policy rule into the kernel."""
+
+    instance: InstanceName
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRule:
+    """Take a policy rule out of the kernel."""
+
+    instance: InstanceName
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class BlockAddresses:
+    """Have the firewall drop everything to and from `addresses` (`no_accept`), but what IPv6 needs."""
+
+    instance: InstanceName
+    addresses: tuple[VirtualAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnblockAddresses:
+    """Take back `BlockAddresses` for `addresses`."""
+
+    instance: InstanceName
+    addresses: tuple[VirtualAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDevice:
+    """Make a virtual MAC device again that somebody removed."""
+
+    instance: InstanceName
+    device: Device
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseSequence:
+    """The instance's next AH sequence number is greater than `heard` (a worse master was ahead)."""
+
+    instance: InstanceName
+    heard: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFifo:
+    """Write `line` (without its end) to the pipes that tell of instances and groups.
+
+    `owner` is an instance or group name.
+    """
+
+    owner: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendNeighbour:
-    """Send one gratuitous ARP request (or unsolicited neighbour advert) for `address`."""
+    """Send one gratuitous ARP request (or unsolicited neighbour advert) for `address` on its interface."""
 
     instance: InstanceName
     address: VirtualAddress
@@ -121,6 +200,19 @@ class WriteLog:
     detail: bool = False
 
 
+KernelChange = AddAddress | DeleteAddress | AddRoute | DeleteRoute | AddRule | DeleteRule
+
 Effect = (
-    SendAdvert | AddAddress | DeleteAddress | SendNeighbour | RunNotify | RunCheck | RoleChanged | WriteLog
+    SendAdvert
+    | KernelChange
+    | BlockAddresses
+    | UnblockAddresses
+    | CreateDevice
+    | RaiseSequence
+    | SendNeighbour
+    | RunNotify
+    | RunCheck
+    | WriteFifo
+    | RoleChanged
+    | WriteLog
 )

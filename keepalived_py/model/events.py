@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address, InterfaceName, ScriptName
 from keepalived_py.model.config import Configuration
 from keepalived_py.model.effects import Effect, Outcome
+from keepalived_py.model.network import Route, Rule
 from keepalived_py.model.packet import Advert
 
 
@@ -17,10 +19,15 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class AdvertReceived:
-    """A packet of protocol 112 came in on `interface` and could be dissected."""
+    """A packet of protocol 112 (or 51) came in and could be dissected.
+
+    `interface` is the one its socket listens on ("" for a unicast socket without one), see
+    `Instance.advert_interface`.  `wall_clock_s`: the time then in UTC seconds (`auth_hmac` asks for it).
+    """
 
     interface: InterfaceName
     advert: Advert
+    wall_clock_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,11 @@ class InterfaceAddress:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceFacts:
-    """An interface of this machine.  `up` means UP and RUNNING; `index` 0: it does not exist."""
+    """An interface of this machine.  `up` means UP and RUNNING; `index` 0: it does not exist.
+
+    `forwards` says whether it routes IPv6 (an unsolicited neighbour advertisement tells).
+    `polled`: `up` is what asking the driver said (`linkbeat_interfaces`), not the kernel's news.
+    """
 
     name: InterfaceName
     index: int
@@ -51,6 +62,8 @@ class InterfaceFacts:
     mac: bytes = b""
     mtu: int = 1500
     addresses: tuple[InterfaceAddress, ...] = ()
+    forwards: bool = False
+    polled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,51 @@ class AddressRemoved:
 
     interface: InterfaceName
     address: InterfaceAddress
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLost:
+    """Somebody else took a route of ours out of the kernel."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLost:
+    """Somebody else took a rule of ours out of the kernel."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """A tracked file has this number now; None: it has none, cannot be read, or is gone."""
+
+    name: str
+    value: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessesCounted:
+    """So many processes of a `track_process` run now; None: they cannot be watched here."""
+
+    name: str
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BfdChanged:
+    """A BFD session came up or went down."""
+
+    name: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """This process did not run for `duration_us` although it was due: suspended, stopped or starved."""
+
+    duration_us: Micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +173,12 @@ Event = (
     | LinkChanged
     | AddressAdded
     | AddressRemoved
+    | RouteLost
+    | RuleLost
+    | FileRead
+    | ProcessesCounted
+    | BfdChanged
+    | Paused
     | ScriptFinished
     | SettingsReplaced
     | StopRequested

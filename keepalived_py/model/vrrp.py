@@ -159,7 +159,9 @@ class GratuitousArp(Record):
 class Instance(Record, secret=("auth_data",)):
     """One `vrrp_instance`.
 
-    `configured_state` is the role the file asks for; `initial_state` the one
+    `interface` is the one that the instance lives on: the configured one, or the device that is made
+    for it (`use_vmac`, `use_ipvlan`); `base_interface` is then the configured one.  "": unicast
+    without an interface.  `configured_state` is the role the file asks for; `initial_state` the one
     that may be taken at once.  `multicast_destination` is the instance's own
     group, `destination` the one that is used.  `unicast_ttl` None: 255 (IPv4)
     or the kernel's choice.  `late_priority`: when a timer ran late by more
@@ -224,6 +226,22 @@ class Instance(Record, secret=("auth_data",)):
     owner_ignore_adverts: bool | None = None
     receive_buffer_bytes: int | None = None
     auth_hmac: AuthHmac | None = None
+    base_interface: InterfaceName | None = None
+
+    @property
+    def configured_interface(self) -> InterfaceName:
+        """The interface that the configuration names."""
+        return self.interface if self.base_interface is None else self.base_interface
+
+    @property
+    def advert_interface(self) -> InterfaceName:
+        """The interface whose socket sends and hears the adverts."""
+        return self.configured_interface if self.vmac_xmit_base else self.interface
+
+    @property
+    def unicast(self) -> bool:
+        """Whether adverts go to peers and not to a group."""
+        return bool(self.unicast_peers)
 
 
 class SyncGroup(Record):

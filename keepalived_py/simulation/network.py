@@ -29,8 +29,8 @@ def as_heard(sent: AdvertToSend) -> Advert:
     length = IP_HEADER + VRRP_HEADER + ADDRESS * len(sent.addresses) + AUTH_DATA
     return Advert(
         source=sent.source,
-        destination=sent.destination,
-        ttl=sent.ttl,
+        destination=sent.destinations[0],
+        ttl=RFC_TTL if sent.ttl is None else sent.ttl,
         total_length=length,
         received_length=length,
         expected_length=length,

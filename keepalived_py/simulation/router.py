@@ -16,17 +16,26 @@ from keepalived_py.core.node import Node, Step
 from keepalived_py.model.config import Configuration
 from keepalived_py.model.effects import (
     AddAddress,
+    AddRoute,
+    AddRule,
     AlreadySo,
+    BlockAddresses,
+    CreateDevice,
     DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
     Done,
     Effect,
     Outcome,
+    RaiseSequence,
     Role,
     RoleChanged,
     RunCheck,
     RunNotify,
     SendAdvert,
     SendNeighbour,
+    UnblockAddresses,
+    WriteFifo,
     WriteLog,
 )
 from keepalived_py.model.events import (
@@ -280,7 +289,7 @@ class Router:
                     self._world.transmit(self.name, effect.advert)
             case RoleChanged():
                 self._world.role_changed(self.name, effect)
-            case WriteLog():
+            case WriteLog() | WriteFifo() | RaiseSequence():
                 pass
             case RunCheck():
                 self._run_check(effect)
@@ -288,6 +297,10 @@ class Router:
                 self._enqueue(effect.instance, effect)
             case RunNotify():
                 self._enqueue(effect.owner, effect)
+            case AddRoute() | DeleteRoute() | AddRule() | DeleteRule():
+                raise RuleBroken("effects", f"{self.name} was never given a route or rule: {effect}")
+            case BlockAddresses() | UnblockAddresses() | CreateDevice():
+                raise RuleBroken("effects", f"{self.name} has neither a filter nor devices: {effect}")
             case _:
                 assert_never(effect)
 

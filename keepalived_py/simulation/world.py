@@ -116,7 +116,7 @@ def _claim(instance: Instance) -> AdvertToSend:
     return AdvertToSend(
         interface=instance.interface,
         source=STRANGER,
-        destination=instance.destination,
+        destinations=(instance.destination,),
         ttl=255,
         version=2,
         vrid=instance.vrid,

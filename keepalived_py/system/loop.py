@@ -1,4 +1,4 @@
-"""An asyncio loop that wakes on the microsecond.
+"""An asyncio loop that wakes on the microsecond, and knows when it did not.
 
 asyncio's own selector hands epoll whole milliseconds, rounded up, so each
 timer is late by up to one.  select(2) takes microseconds, but no descriptor
@@ -12,6 +12,14 @@ poll and epoll may all end up to a thousandth of their time-out late (3.6 ms for
 a master_down_interval of 3.6 s) unless the process has real-time priority.  So
 a long wait is made in two: almost all of it, then the small rest, whose
 thousandth is nothing.
+
+A process that was stopped, starved or whose machine slept takes silence for what
+it only did not hear.  The selector is the place to notice: it knows until when it
+was asked to wait, and when it came back.  Three things count as a pause: to wake
+later than asked for, to stay away between two waits (stopped in the middle of a
+callback, or a callback that took too long: nobody listened in either case), and a
+clock that counts suspended time having gained on the one that does not.  Watchers
+are told before any callback runs.
 """
 
 import asyncio
@@ -19,10 +27,11 @@ import contextlib
 import select
 import selectors
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from keepalived_py.base.clock import Micros
+from keepalived_py.base.clock import Micros, as_seconds
 from keepalived_py.system import libc
 
 T = TypeVar("T")
@@ -32,35 +41,127 @@ _LEAST_TIMER_SLACK_NS = 1
 _SHORT_WAIT_S = 0.01
 # Leaves room for the thousandth by which the first part may be late.
 _FIRST_PART = 0.997
+_NEVER_S = float("inf")
+
+# Upper ends of the buckets; what is later than the last one has a bucket of its own.
+BUCKETS_US = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000, 1_000_000)
+
+PauseHook = Callable[[Micros], None]
+
+
+class Lateness:
+    """How late the loop woke for its timers, since the start.
+
+    `counts` has one number more than `BUCKETS_US`.  Reading any of it costs nothing.
+    """
+
+    __slots__ = ("_greatest_s", "counts")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_US) + 1)
+        self._greatest_s = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many waits ended with a timer."""
+        return sum(self.counts)
+
+    @property
+    def greatest_us(self) -> Micros:
+        """The worst of them."""
+        return Micros(round(self._greatest_s * 1_000_000))
+
+    def add(self, late_s: float) -> None:
+        """One more wake-up, this much after its time."""
+        self.counts[bisect_left(_BUCKETS_S, late_s)] += 1
+        if late_s > self._greatest_s:
+            self._greatest_s = late_s
+
+
+_BUCKETS_S = tuple(as_seconds(edge) for edge in BUCKETS_US)
 
 
 class PreciseSelector(selectors.EpollSelector):
-    """epoll, with a wait that is as precise as the kernel's clock."""
+    """epoll, with a wait that is as precise as the kernel's clock, and watched for pauses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watched = (self.fileno(),)
+        self.lateness = Lateness()
+        self._hooks: list[tuple[float, PauseHook]] = []
+        self._noticed_s = _NEVER_S
+        self._left = time.monotonic()
+        self._slept = _slept()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """The ready descriptors; waits at most `timeout` seconds (None: for ever)."""
+        came = time.monotonic()
+        away = came - self._left
         if timeout is None:
-            select.select((self.fileno(),), (), ())
+            select.select(self._watched, (), ())
+            self._left = time.monotonic()
         elif timeout > 0:
-            self._wait(timeout)
+            due = came + timeout
+            timed_out = self._wait(timeout, due)
+            self._left = left = time.monotonic()
+            if timed_out:
+                self.lateness.add(left - due)
+            away = max(away, left - due)
+        else:
+            self._left = came
+        if self._hooks:
+            self._notice(away)
         return super().select(0)
 
-    def _wait(self, timeout_s: float) -> None:
-        descriptors = (self.fileno(),)
+    def watch(self, threshold_us: Micros, hook: PauseHook) -> None:
+        """Call `hook` with the length of each pause longer than `threshold_us`."""
+        self._hooks.append((as_seconds(threshold_us), hook))
+        self._noticed_s = min(least for least, _ in self._hooks)
+        # What the process did before is no pause.
+        self._left = time.monotonic()
+
+    def unwatch(self, hook: PauseHook) -> None:
+        """Undo `watch`; nothing happens if the hook is not there."""
+        self._hooks = [one for one in self._hooks if one[1] != hook]
+        self._noticed_s = min((least for least, _ in self._hooks), default=_NEVER_S)
+
+    def _wait(self, timeout_s: float, due: float) -> bool:
+        """Whether the time ran out before anything was ready."""
         if timeout_s > _SHORT_WAIT_S:
-            end = time.monotonic() + timeout_s
-            if select.select(descriptors, (), (), timeout_s * _FIRST_PART)[0]:
-                return
-            timeout_s = max(0.0, end - time.monotonic())
-        select.select(descriptors, (), (), timeout_s)
+            if select.select(self._watched, (), (), timeout_s * _FIRST_PART)[0]:
+                return False
+            timeout_s = max(0.0, due - time.monotonic())
+        return not select.select(self._watched, (), (), timeout_s)[0]
+
+    def _notice(self, away_s: float) -> None:
+        slept = _slept()
+        away_s += max(0.0, slept - self._slept)
+        self._slept = slept
+        if away_s > self._noticed_s:
+            for least, hook in tuple(self._hooks):
+                if away_s > least:
+                    hook(Micros(round(away_s * 1_000_000)))
 
 
-def new_loop() -> asyncio.SelectorEventLoop:
+def _slept() -> float:
+    """How long this machine has been suspended since it was started, in seconds."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+
+
+class PreciseLoop(asyncio.SelectorEventLoop):
+    """A loop over a `PreciseSelector`, which stays at hand."""
+
+    def __init__(self) -> None:
+        self.clockwork = PreciseSelector()
+        super().__init__(self.clockwork)
+
+
+def new_loop() -> PreciseLoop:
     """A loop over a `PreciseSelector`, with this thread's timer slack at its least."""
     with contextlib.suppress(OSError):
         # Refused only by unusual sandboxes; timers are then 50 microseconds late, no more.
         libc.prctl(libc.PR_SET_TIMERSLACK, _LEAST_TIMER_SLACK_NS)
-    return asyncio.SelectorEventLoop(PreciseSelector())
+    return PreciseLoop()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -77,3 +178,22 @@ def now() -> Micros:
 def call_at(when: Micros, callback: Callable[[], object]) -> asyncio.TimerHandle:
     """Have the running loop call `callback` at the instant `when` (of `now`)."""
     return asyncio.get_running_loop().call_at(when / 1_000_000, callback)
+
+
+def watch_pauses(threshold_us: Micros, hook: PauseHook) -> None:
+    """Have the running loop call `hook` after each pause longer than `threshold_us`.
+
+    It is called before any callback that has become due in the pause, with what is known of
+    its length: at least the time by which the loop was late.  A hook that is there already
+    gets the new threshold.  On a loop that does not measure itself (a test's), nothing happens.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, PreciseLoop):
+        loop.clockwork.unwatch(hook)
+        loop.clockwork.watch(threshold_us, hook)
+
+
+def lateness() -> Lateness:
+    """How late the running loop has been so far (nothing, if it does not measure itself)."""
+    loop = asyncio.get_running_loop()
+    return loop.clockwork.lateness if isinstance(loop, PreciseLoop) else Lateness()

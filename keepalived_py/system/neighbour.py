@@ -3,11 +3,17 @@
 Its protocol is 0, so it hears nothing and costs nothing while idle.
 """
 
+import errno
 import socket
+
+# How a frame to a group of Infiniband begins; the first byte of an Ethernet group is odd.
+_INFINIBAND_GROUP = b"\0\xff\xff\xff"
+_ETHERTYPE_ETHERNET = slice(12, 14)
+_ETHERTYPE_INFINIBAND = slice(20, 22)
 
 
 class NeighbourSocket:
-    """Sends whole Ethernet frames.  Raises OSError (EPERM) when made without CAP_NET_RAW."""
+    """Sends whole frames (Ethernet, Infiniband).  Raises OSError (EPERM) when made without CAP_NET_RAW."""
 
     __slots__ = ("_socket",)
 
@@ -18,11 +24,16 @@ class NeighbourSocket:
         """Send `frame` out of the interface at once; 0, or the errno of the failure."""
         try:
             name = socket.if_indextoname(interface_index)
-            self._socket.sendto(frame, (name, int.from_bytes(frame[12:14], "big")))
+            self._socket.sendto(frame, (name, _ethertype(frame)))
         except OSError as error:
-            return error.errno or 0
+            return error.errno or errno.EIO
         return 0
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+def _ethertype(frame: bytes) -> int:
+    infiniband = frame.startswith(_INFINIBAND_GROUP)
+    return int.from_bytes(frame[_ETHERTYPE_INFINIBAND if infiniband else _ETHERTYPE_ETHERNET], "big")

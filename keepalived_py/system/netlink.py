@@ -1,8 +1,13 @@
-"""Interfaces and addresses through rtnetlink.
+"""This network namespace's tables: interfaces, addresses, routes and rules, through rtnetlink.
 
-Requests go through pyroute2's asyncio socket, so a slow kernel holds up one
-lane and never the loop.  Events have a socket of their own, bound to the
-multicast groups before the first read, so that nothing falls in between.
+Changes are requests, made by a thread (`system.requests`): all that are handed
+over together are sent together.  A request is written once for each address,
+route and rule, best ahead of time (`prepare`).
+
+Events have a socket of their own, bound to the multicast groups before the
+first read, so that nothing falls in between.  Routes and rules are listened to
+only while some of ours are there: where others fill the tables by the thousand
+that would be a flood.
 
 The kernel drops events when that socket overflows, and says so once
 (ENOBUFS).  The answer is to throw away what is left, read everything anew and
@@ -12,54 +17,80 @@ yield the differences.
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Iterator
-from ipaddress import IPv4Address, ip_address
-from typing import Any
-
-from pyroute2 import AsyncIPRoute, NetlinkDumpInterrupted, NetlinkError
-from pyroute2.netlink.rtnl.marshal import MarshalRtnl
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, assert_never
 
 from keepalived_py.base.names import InterfaceName
-from keepalived_py.model.config import VirtualAddress
-from keepalived_py.model.effects import AlreadySo, Done, Failed, Outcome
-from keepalived_py.model.events import InterfaceAddress, InterfaceFacts
+from keepalived_py.base.record import replace
+from keepalived_py.model.effects import (
+    AddAddress,
+    AddRoute,
+    AddRule,
+    AlreadySo,
+    DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
+    Done,
+    Failed,
+    KernelChange,
+    Outcome,
+    TimedOut,
+)
+from keepalived_py.model.events import InterfaceFacts, RouteLost, RuleLost
+from keepalived_py.model.network import PROTOCOL_KEEPALIVED, Route, Rule, VirtualAddress
+from keepalived_py.system import addresses, links, routes, rtnetlink, rules
+from keepalived_py.system.held import Held
 from keepalived_py.system.interface_table import InterfaceEvent, InterfaceTable
+from keepalived_py.system.requests import Answer, Conversation, Requests, Unanswered
+from keepalived_py.system.rtnetlink import Message, Request
 
-# linux/rtnetlink.h and linux/if.h.
-_GROUP_LINK = 0x1
-_GROUP_IPV4_ADDRESS = 0x10
-_GROUP_IPV6_ADDRESS = 0x100
-_NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS = 16, 17, 20, 21
-_UP_AND_RUNNING = 0x1 | 0x40
-_MULTICAST = 0x1000
-_SECONDARY = 0x01
-_NO_DAD = 0x02
-_HOME_ADDRESS = 0x10
-_MANAGE_TEMPORARY = 0x100
-_NO_PREFIX_ROUTE = 0x200
+KernelEvent = InterfaceEvent | RouteLost | RuleLost
+
+# Python has no names for these (linux/socket.h, linux/netlink.h).
+_SOL_NETLINK = 270
+_ADD_MEMBERSHIP, _DROP_MEMBERSHIP = 1, 2
 _SO_RCVBUFFORCE = 33
 
 _EVENT_BUFFER = 4 * 1024 * 1024
 _LONGEST_DATAGRAM = 64 * 1024
-# A dump is interrupted when something changes meanwhile; after so many in a row it is taken as it is.
-_DUMP_TRIES = 5
+# How many datagrams are read before others have their turn.
+_AT_ONCE = 16
+_GROUPS = (
+    rtnetlink.GROUP_LINK,
+    rtnetlink.GROUP_IPV4_ADDRESS,
+    rtnetlink.GROUP_IPV6_ADDRESS,
+    rtnetlink.GROUP_IPV6_NETCONF,
+)
+_GROUPS_OF_HELD = (
+    rtnetlink.GROUP_IPV4_ROUTE,
+    rtnetlink.GROUP_IPV6_ROUTE,
+    rtnetlink.GROUP_IPV4_RULE,
+    rtnetlink.GROUP_IPV6_RULE,
+)
+_OF_ADDRESSES = (AddAddress, DeleteAddress)
+_NOT_THERE = (errno.EADDRNOTAVAIL, errno.ESRCH, errno.ENOENT, errno.ENODEV)
 
 
 class Kernel:
-    """This network namespace's interfaces and addresses.  Open it inside a running loop."""
+    """Interfaces, addresses, routes and rules.  Open it inside a running loop, after all forks."""
 
     def __init__(self) -> None:
-        self._requests: Any = AsyncIPRoute()
-        self._marshal: Any = MarshalRtnl()
+        self._requests = Requests()
         self._table = InterfaceTable()
+        self._vrf_tables: dict[InterfaceName, int] = {}
+        self._held = Held()
+        self._listens_to_held = False
+        self._written: dict[tuple[type[KernelChange], int], tuple[object, Request]] = {}
         self._events: socket.socket | None = None
         self._readable = asyncio.Event()
 
     async def open(self) -> None:
         """Open both sockets.  Raises OSError if the kernel refuses."""
         self._events = _open_events()
-        await self._requests.setup_endpoint()
-        self._table = InterfaceTable(await self._read())
+        self._requests.open()
+        found = await self._requests.call(_read_all)
+        self._vrf_tables = found.vrf_tables
+        self._table = InterfaceTable(found.interfaces)
 
     async def close(self) -> None:
         """Close both sockets; `events` ends."""
@@ -74,50 +105,64 @@ class Kernel:
         """All interfaces with their addresses: what `open` read and `events` has yielded since."""
         return self._table.by_name()
 
-    async def add_address(self, address: VirtualAddress) -> Outcome:
-        """Put `address` on its interface; AlreadySo if it is there already."""
-        wanted = _identity(address) | _attributes(address)
-        return await self._change("add", address.interface, wanted, errno.EEXIST)
+    # -- changes --------------------------------------------------------------
 
-    async def delete_address(self, address: VirtualAddress) -> Outcome:
-        """Take `address` off its interface; AlreadySo if it is not there."""
-        return await self._change("del", address.interface, _identity(address), errno.EADDRNOTAVAIL)
+    def prepare(self, changes: Iterable[KernelChange]) -> None:
+        """Write the requests of `changes`, and forget those of all others.
 
-    async def _change(
-        self, command: str, interface: InterfaceName, what: dict[str, object], already: int
-    ) -> Outcome:
-        index = _index_of(interface)
-        if index == 0:
-            # An interface that is gone took its addresses along.
-            return AlreadySo() if command == "del" else Failed(errno.ENODEV)
-        try:
-            await self._requests.addr(command, index=index, **what)
-        except NetlinkError as error:
-            return AlreadySo() if error.code == already else Failed(error.code)
-        except OSError as error:
-            return Failed(error.errno or errno.EIO)
-        return Done()
+        They are found again by the very value that is added or deleted, not by one that equals it.
+        """
+        self._written = {
+            _place(change): (subject, _request(change))
+            for change in changes
+            if not _has_vrf(subject := subject_of(change))
+        }
 
-    async def _read(self) -> list[InterfaceFacts]:
-        for _ in range(_DUMP_TRIES):
-            try:
-                return await self._read_once()
-            except NetlinkDumpInterrupted:
-                continue
-        return await self._read_once(accept_interrupted=True)
+    def apply(self, changes: Sequence[KernelChange]) -> Awaitable[Sequence[Outcome]]:
+        """Ask the kernel for `changes`, in order; the outcomes come in that order.
 
-    async def _read_once(self, accept_interrupted: bool = False) -> list[InterfaceFacts]:
-        table = InterfaceTable()
-        for dump in (self._requests.get_links, self._requests.get_addr):
-            try:
-                async for message in await dump():
-                    _feed(table, message)
-            except NetlinkDumpInterrupted:
-                if not accept_interrupted:
-                    raise
-        return list(table.by_name().values())
+        AlreadySo: what was to be added was there, or what was to be deleted (or its interface) was not.
+        Failed(ENODEV): an interface that is named does not exist.  TimedOut: the kernel did not answer.
+        The request is on its way when this returns; nobody has to wait for the outcomes.
+        """
+        requests = [self._request(change) for change in changes]
+        for change, request in zip(changes, requests, strict=True):
+            if not isinstance(change, _OF_ADDRESSES):
+                self._held.requested(change, request)
+        self._follow_held()
+        outcomes: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
 
-    async def events(self) -> AsyncIterator[InterfaceEvent]:
+        def ended(answers: Sequence[Answer]) -> None:
+            found = [_outcome(change, answer) for change, answer in zip(changes, answers, strict=True)]
+            for place, outcome in enumerate(found):
+                if isinstance(outcome, Failed):
+                    self._held.forget(changes[place], requests[place])
+            if not outcomes.done():
+                outcomes.set_result(found)
+
+        self._requests.perform(requests, ended)
+        return outcomes
+
+    def _request(self, change: KernelChange) -> Request:
+        subject = subject_of(change)
+        kept = self._written.get((type(change), id(subject)))
+        if kept is not None and kept[0] is subject:
+            return kept[1]
+        return _request(change, self._vrf_tables)
+
+    def _follow_held(self) -> None:
+        """Listen to routes and rules from just before the first of ours is there to after the last."""
+        wanted = bool(self._held)
+        if self._events is None or wanted == self._listens_to_held:
+            return
+        self._listens_to_held = wanted
+        option = _ADD_MEMBERSHIP if wanted else _DROP_MEMBERSHIP
+        for group in _GROUPS_OF_HELD:
+            self._events.setsockopt(_SOL_NETLINK, option, group)
+
+    # -- events ---------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[KernelEvent]:
         """What changes from now on, as it changes.  For one reader; ends with `close`."""
         loop = asyncio.get_running_loop()
         events = self._events
@@ -134,35 +179,154 @@ class Kernel:
             if self._events is events:
                 loop.remove_reader(events)
 
-    async def _arrived(self, events: socket.socket) -> list[InterfaceEvent]:
-        if self._events is not events:
-            return []
-        try:
-            data = events.recv(_LONGEST_DATAGRAM)
-        except BlockingIOError:
-            return []
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            _discard(events)
-            return list(self._table.reread(await self._read()))
-        messages = self._marshal.parse(data)
-        return [event for message in messages for event in _feed(self._table, message)]
+    async def _arrived(self, events: socket.socket) -> list[KernelEvent]:
+        found: list[KernelEvent] = []
+        for _ in range(_AT_ONCE):
+            if self._events is not events:
+                break
+            try:
+                data = events.recv(_LONGEST_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                return found + await self._read_anew(events)
+            for message in rtnetlink.messages(data):
+                found += self._changes(message)
+        return found
+
+    async def _read_anew(self, events: socket.socket) -> list[KernelEvent]:
+        _discard(events)
+        before = self._held.all() if self._listens_to_held else None
+        found = await self._requests.call(lambda talk: _read_all(talk, with_held=before is not None))
+        self._vrf_tables = found.vrf_tables
+        lost = [] if before is None else self._held.missing(before, found.held)
+        return [*self._table.reread(found.interfaces), *lost]
+
+    def _changes(self, message: Message) -> Iterable[KernelEvent]:
+        if message.kind in (rtnetlink.DELETE_ROUTE, rtnetlink.DELETE_RULE):
+            return self._lost(message)
+        return _feed(self._table, self._vrf_tables, message)
+
+    def _lost(self, message: Message) -> Iterator[KernelEvent]:
+        if self._held and message.port != self._requests.port_id:
+            lost = self._held.lost(message, self._table.name_of)
+            if lost is not None:
+                yield lost
 
 
-def _index_of(interface: InterfaceName) -> int:
-    """From the kernel, not from the table: the table is as old as the last event that was read."""
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:
-        return 0
+class _Found(NamedTuple):
+    """What a fresh read of everything found; `held` are messages about routes and rules."""
+
+    interfaces: list[InterfaceFacts]
+    vrf_tables: dict[InterfaceName, int]
+    held: list[Message]
+
+
+def _read_all(talk: Conversation, with_held: bool = False) -> _Found:
+    """Links come before addresses.  Routes of others are left out."""
+    table = InterfaceTable()
+    vrf_tables: dict[InterfaceName, int] = {}
+    for message in (*talk.dump(links.DUMP), *talk.dump(addresses.DUMP)):
+        for _ in _feed(table, vrf_tables, message):
+            pass
+    held: list[Message] = []
+    if with_held:
+        own = PROTOCOL_KEEPALIVED
+        held += (found for found in talk.dump(routes.DUMP) if routes.protocol_of(found.payload) == own)
+        held += talk.dump(rules.DUMP)
+    return _Found(list(table.by_name().values()), vrf_tables, held)
+
+
+def _feed(
+    table: InterfaceTable, vrf_tables: dict[InterfaceName, int], message: Message
+) -> Iterator[InterfaceEvent]:
+    """Put what a message says into the tables."""
+    payload = message.payload
+    match message.kind:
+        case rtnetlink.NEW_ADDRESS | rtnetlink.DELETE_ADDRESS:
+            if about := addresses.read(payload):
+                change = table.address if message.kind == rtnetlink.NEW_ADDRESS else table.address_gone
+                yield from change(*about)
+        case rtnetlink.NEW_LINK:
+            if link := links.read(payload):
+                if link.vrf_table:
+                    vrf_tables[link.facts.name] = link.vrf_table
+                yield from table.link(link.facts)
+        case rtnetlink.DELETE_LINK:
+            index = links.index_of(payload)
+            if index is not None:
+                yield from table.link_gone(index)
+        case rtnetlink.NEW_NETCONF:
+            if forwarding := links.forwarding(payload):
+                yield from table.forwards(*forwarding)
+
+
+def subject_of(change: KernelChange) -> VirtualAddress | Route | Rule:
+    """The address, route or rule that is added or deleted."""
+    match change:
+        case AddAddress() | DeleteAddress():
+            return change.address
+        case AddRoute() | DeleteRoute():
+            return change.route
+        case AddRule() | DeleteRule():
+            return change.rule
+        case _:
+            assert_never(change)
+
+
+def _place(change: KernelChange) -> tuple[type[KernelChange], int]:
+    """Where the written request is kept: looking at a record's fields takes longer than writing it."""
+    return type(change), id(subject_of(change))
+
+
+def _has_vrf(subject: VirtualAddress | Route | Rule) -> bool:
+    return isinstance(subject, Route) and subject.vrf is not None
+
+
+def _request(change: KernelChange, vrf_tables: Mapping[InterfaceName, int] | None = None) -> Request:
+    """A route of a VRF goes into the table that its device has now."""
+    match change:
+        case AddAddress():
+            return addresses.addition(change.address)
+        case DeleteAddress():
+            return addresses.removal(change.address)
+        case AddRoute():
+            return routes.addition(_in_table(change.route, vrf_tables))
+        case DeleteRoute():
+            return routes.removal(_in_table(change.route, vrf_tables))
+        case AddRule():
+            return rules.addition(change.rule)
+        case DeleteRule():
+            return rules.removal(change.rule)
+        case _:
+            assert_never(change)
+
+
+def _in_table(route: Route, vrf_tables: Mapping[InterfaceName, int] | None) -> Route:
+    if route.vrf is None or vrf_tables is None or route.vrf not in vrf_tables:
+        return route
+    return replace(route, table=vrf_tables[route.vrf])
+
+
+def _outcome(change: KernelChange, answer: Answer) -> Outcome:
+    if answer is None:
+        return Done()
+    if isinstance(answer, Unanswered):
+        return TimedOut()
+    adds = isinstance(change, AddAddress | AddRoute | AddRule)
+    already = answer.errno == errno.EEXIST if adds else answer.errno in _NOT_THERE
+    return AlreadySo() if already else Failed(answer.errno)
 
 
 def _open_events() -> socket.socket:
     events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
     try:
         _enlarge(events)
-        events.bind((0, _GROUP_LINK | _GROUP_IPV4_ADDRESS | _GROUP_IPV6_ADDRESS))
+        events.bind((0, 0))
+        for group in _GROUPS:
+            events.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
     except OSError:
         events.close()
         raise
@@ -187,80 +351,3 @@ def _discard(events: socket.socket) -> None:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-
-
-def _feed(table: InterfaceTable, message: Any) -> list[InterfaceEvent]:
-    return list(_changes(table, message))
-
-
-def _changes(table: InterfaceTable, message: Any) -> Iterator[InterfaceEvent]:
-    kind = message["header"]["type"]
-    # A bridge speaks of its ports in link messages of its own family; the link itself did not change.
-    if kind in (_NEW_LINK, _DELETE_LINK) and message["family"] != socket.AF_UNSPEC:
-        return
-    if kind == _NEW_LINK:
-        yield from table.link(_link_facts(message))
-    elif kind == _DELETE_LINK:
-        yield from table.link_gone(message["index"])
-    elif kind == _NEW_ADDRESS:
-        yield from table.address(message["index"], _interface_address(message))
-    elif kind == _DELETE_ADDRESS:
-        yield from table.address_gone(message["index"], _interface_address(message))
-
-
-def _link_facts(message: Any) -> InterfaceFacts:
-    flags = message["flags"]
-    return InterfaceFacts(
-        name=InterfaceName(message.get_attr("IFLA_IFNAME")),
-        index=message["index"],
-        up=flags & _UP_AND_RUNNING == _UP_AND_RUNNING,
-        multicast=bool(flags & _MULTICAST),
-        mac=bytes.fromhex((message.get_attr("IFLA_ADDRESS") or "").replace(":", "")),
-        mtu=message.get_attr("IFLA_MTU") or 0,
-    )
-
-
-def _interface_address(message: Any) -> InterfaceAddress:
-    """IFA_ADDRESS is the far end of a point-to-point link; IFA_LOCAL, if there, is ours."""
-    text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-    return InterfaceAddress(
-        address=ip_address(text),
-        prefix_length=message["prefixlen"],
-        secondary=bool(message["flags"] & _SECONDARY),
-    )
-
-
-def _identity(address: VirtualAddress) -> dict[str, object]:
-    """What tells the kernel which address is meant."""
-    if address.peer is None:
-        far_end, prefix_length = address.address, address.prefix_length
-    else:
-        far_end = address.peer
-        given = address.peer_prefix_length
-        prefix_length = address.peer.max_prefixlen if given is None else given
-    identity: dict[str, object] = {"address": str(far_end), "prefixlen": prefix_length}
-    if address.peer is not None or isinstance(address.address, IPv4Address):
-        identity["local"] = str(address.address)
-    return identity
-
-
-def _attributes(address: VirtualAddress) -> dict[str, object]:
-    """What an address is like once it is there."""
-    attributes: dict[str, object] = {"scope": address.scope}
-    if address.label is not None:
-        attributes["label"] = address.label
-    if address.broadcast is not None:
-        attributes["broadcast"] = str(address.broadcast)
-    if flags := _flags(address):
-        attributes["flags"] = flags
-    if address.preferred_lifetime_s is not None:
-        attributes["preferred_lft"] = address.preferred_lifetime_s
-    return attributes
-
-
-def _flags(address: VirtualAddress) -> int:
-    # Duplicate address detection would keep an IPv6 address silent for a second after the takeover.
-    flags = 0 if isinstance(address.address, IPv4Address) else _NO_DAD
-    flags |= _HOME_ADDRESS if address.home else 0
-    flags |= _MANAGE_TEMPORARY if address.mngtmpaddr else 0
-    return flags | (_NO_PREFIX_ROUTE if address.noprefixroute else 0)

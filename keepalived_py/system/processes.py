@@ -19,10 +19,13 @@ from dataclasses import dataclass
 from keepalived_py.model.config import Command
 from keepalived_py.model.effects import RunCheck
 from keepalived_py.model.events import ScriptFinished
-from keepalived_py.system.spawner import LONGEST_MESSAGE, ScriptSettings, fork_spawner, script_environment
+from keepalived_py.system.helper import LONGEST_MESSAGE
+from keepalived_py.system.spawner import ScriptSettings, fork_spawner, script_environment
 
 # From SIGTERM after the time limit to SIGKILL.
 GRACE_S = 2.0
+# From the end of a FIFO to SIGTERM for its reader.
+READER_GRACE_S = 1.0
 _KEEPALIVED_UMASK = 0o177
 
 
@@ -32,8 +35,10 @@ class _Running:
 
     number: int
     check: RunCheck | None
+    pid: int = 0
     timed_out: bool = False
     timer: asyncio.TimerHandle | None = None
+    ended: Callable[[], None] | None = None
 
 
 class Runner:
@@ -41,7 +46,9 @@ class Runner:
 
     `finished` is called once for each check.  `syslog_name` is the name under
     which it is logged that a program could not be executed; such a script
-    counts as successful.  Raises OSError if the spawner cannot be forked.
+    counts as successful.  `all_groups` (`set_supplementary_groups`; may be changed at
+    any time): scripts are in all groups of their user, else only in the one they are
+    given.  Raises OSError if the spawner cannot be forked.
     """
 
     def __init__(
@@ -50,8 +57,10 @@ class Runner:
         umask: int = _KEEPALIVED_UMASK,
         syslog_name: str = "Keepalived_vrrp",
         environment: Mapping[str, str] | None = None,
+        all_groups: bool = False,
     ) -> None:
         self._finished = finished
+        self.all_groups = all_groups
         kept = script_environment(os.environ if environment is None else environment)
         self._settings = ScriptSettings(umask, syslog_name, kept)
         self._running: dict[int, _Running] = {}
@@ -78,6 +87,23 @@ class Runner:
             running.timer = loop.call_later(check.timeout_us / 1_000_000, self._too_long, running)
         return failure
 
+    def start_reader(self, command: Command, ended: Callable[[], None]) -> int | None:
+        """Start the program of a FIFO, which runs as long as we do; a number for `stop_reader`.
+
+        `ended` is called if it ends by itself.  None if it could not be ordered.
+        """
+        running, failure = self._start(command, None)
+        running.ended = ended
+        return None if failure else running.number
+
+    def stop_reader(self, number: int) -> None:
+        """Its FIFO is closed: SIGTERM a second later, unless it has read to the end and ended by then."""
+        running = self._running.get(number)
+        if running is not None:
+            running.ended = None
+            loop = asyncio.get_running_loop()
+            running.timer = loop.call_later(READER_GRACE_S, self._signal, running, signal.SIGTERM)
+
     @property
     def running(self) -> int:
         """How many scripts have not ended yet."""
@@ -95,7 +121,7 @@ class Runner:
         await self._all_ended.wait()
 
     def close(self) -> None:
-        """Dismiss the spawner.  What still runs is sent SIGTERM by the kernel; `finished` is not called."""
+        """Dismiss the spawner, which sends SIGTERM to what still runs; `finished` is not called."""
         for running in self._running.values():
             if running.timer is not None:
                 running.timer.cancel()
@@ -118,7 +144,7 @@ class Runner:
         self._last_number += 1
         running = _Running(self._last_number, check)
         order = {"argv": command.argv, "uid": command.uid, "gid": command.gid}
-        failure = self._send({"number": running.number, **order})
+        failure = self._send({"number": running.number, **order, "all_groups": self.all_groups})
         if not failure:
             self._running[running.number] = running
             self._all_ended.clear()
@@ -154,7 +180,10 @@ class Runner:
             self._replace_spawner()
             return
         report = json.loads(data)
-        self._ended(report["number"], report["code"])
+        if "pid" in report:
+            self._running[report["number"]].pid = report["pid"]
+        else:
+            self._ended(report["number"], report["code"])
 
     def _ended(self, number: int, code: int) -> None:
         running = self._running.pop(number)
@@ -162,13 +191,18 @@ class Runner:
             self._all_ended.set()
         if running.timer is not None:
             running.timer.cancel()
+        if running.ended is not None:
+            running.ended()
         if running.check is not None:
             name = running.check.name
             self._finished(ScriptFinished(name, max(code, 0), max(-code, 0), running.timed_out))
 
     def _replace_spawner(self) -> None:
-        """Somebody killed the spawner; with it its scripts got SIGTERM, whose end it cannot report."""
+        """Somebody killed the spawner.  Its scripts follow it: nobody is left to tell of their end."""
         self._disconnect()
         self._spawner, self._connection = self._connect()
-        for number in list(self._running):
-            self._ended(number, -signal.SIGTERM)
+        for running in list(self._running.values()):
+            if running.pid:
+                with contextlib.suppress(OSError):
+                    os.killpg(running.pid, signal.SIGTERM)
+            self._ended(running.number, -signal.SIGTERM)

@@ -1,33 +1,35 @@
-"""The spawner: a small process of its own that forks scripts, so that nobody else has to.
+"""The spawner: a small process of its own that starts scripts, so that nobody else has to.
 
 A fork copies the page tables of a whole interpreter, about a millisecond in
 which no advert goes out.  So the vrrp process forks once, at its start, and
 from then on only sends a datagram.  The spawner has one thread and no timers;
 it starts, signals and reaps what it is told to, and tells how each one ended.
-It leaves when its socket is closed; whatever still runs is then sent SIGTERM
-by the kernel (parent-death signal).
+It leaves when its socket is closed, and sends SIGTERM to whatever still runs.
 
-Between fork and exec a child does by hand what keepalived's does, down to its
-end when the program cannot be executed: logged by the child, exit status 0.
+What all scripts have in common (umask, directory, environment, signals) the
+spawner takes on itself, once: a script that runs as the same user then needs
+no more than vfork and exec, a quarter of the processor time of a fork.  When a
+program cannot be executed it is as with keepalived, whose child does the exec:
+logged, exit status 0.
 """
 
 import contextlib
-import json
 import os
+import pwd
 import select
 import signal
 import socket
+import subprocess
 import syslog
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from keepalived_py.model.config import Command
-from keepalived_py.system import libc, scheduling
+from keepalived_py.system.helper import fork_helper, tell, told
 
-LONGEST_MESSAGE = 128 * 1024
-_ALL_SIGNALS = frozenset(signal.valid_signals())
-_LAST_DESCRIPTOR = 2**31 - 1
+# The interpreter ignores these, and subprocess gives scripts the default back.
+_OF_THE_INTERPRETER = {signal.SIGPIPE, signal.SIGXFSZ}
 _UNSAFE_VARIABLES = ("IFS", "LD_PRELOAD", "LD_LIBRARY_PATH")
 
 
@@ -46,39 +48,8 @@ def script_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def fork_spawner(settings: ScriptSettings) -> tuple[int, socket.socket]:
-    """Fork the spawner; its pid and our end of the socket.  Raises OSError if there is no room.
-
-    The calling process must have one thread.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-    # The interpreter's signal handlers would write to a wake-up descriptor that both processes share.
-    before = signal.pthread_sigmask(signal.SIG_SETMASK, _ALL_SIGNALS)
-    try:
-        pid = os.fork()
-        if pid == 0:
-            _be_spawner(theirs, settings)
-    except OSError:
-        ours.close()
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-    return pid, ours
-
-
-def _be_spawner(connection: socket.socket, settings: ScriptSettings) -> NoReturn:
-    try:
-        signal.set_wakeup_fd(-1)
-        _close_all_but(connection.fileno())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # A signal to the whole group (Ctrl-C) is for the others; we leave when the socket closes.
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        with contextlib.suppress(OSError):
-            scheduling.be_ordinary()
-        _Spawner(connection, settings).serve()
-    finally:
-        os._exit(0)
+    """Fork the spawner; its pid and our end of the socket.  Raises OSError if there is no room."""
+    return fork_helper(lambda connection: _Spawner(connection, settings).serve())
 
 
 class _Spawner:
@@ -89,9 +60,11 @@ class _Spawner:
         self._settings = settings
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
-        self._pids: dict[int, int] = {}
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._numbers: dict[int, int] = {}
-        connection.setblocking(True)
+        self._groups_of: dict[int, list[int]] = {}
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        _be_like_scripts(settings)
 
     def serve(self) -> None:
         """Until the other side closes the socket."""
@@ -100,13 +73,14 @@ class _Spawner:
                 if descriptor != self._connection.fileno():
                     self._reap(descriptor)
                 elif not self._obey():
+                    for number in self._children:
+                        self._signal(number, signal.SIGTERM)
                     return
 
     def _obey(self) -> bool:
-        data = self._connection.recv(LONGEST_MESSAGE)
-        if not data:
+        order = told(self._connection)
+        if order is None:
             return False
-        order = json.loads(data)
         if "signal" in order:
             self._signal(order["number"], order["signal"])
         else:
@@ -116,94 +90,68 @@ class _Spawner:
     def _start(self, order: dict[str, Any]) -> None:
         number = order["number"]
         command = Command(tuple(order["argv"]), order["uid"], order["gid"])
+        groups = self._groups(command) if order["all_groups"] else [command.gid]
         try:
-            pid = _fork(command, self._settings)
-            descriptor = os.pidfd_open(pid)
-        except OSError:
-            # No room for one more process: as if it could not be executed.
+            child = self._run(command, groups)
+            descriptor = os.pidfd_open(child.pid)
+        except (OSError, subprocess.SubprocessError) as error:
+            _log_failure(command, error, self._settings.syslog_name)
             self._report(number, 0)
             return
-        self._pids[number] = pid
+        self._children[number] = child
+        tell(self._connection, {"number": number, "pid": child.pid})
         self._numbers[descriptor] = number
         self._poll.register(descriptor, select.POLLIN)
 
+    def _run(self, command: Command, groups: list[int]) -> "subprocess.Popen[bytes]":
+        """Raises OSError rather than leave a script with more rights than it was given."""
+        other: dict[str, Any] = {}
+        if (os.getuid(), os.getgid(), os.getgroups()) != (command.uid, command.gid, groups):
+            other = {"user": command.uid, "group": command.gid}
+            if os.geteuid() == 0:
+                other["extra_groups"] = groups
+        return subprocess.Popen(
+            command.argv, stdin=self._null, stdout=self._null, stderr=self._null, process_group=0, **other
+        )
+
+    def _groups(self, command: Command) -> list[int]:
+        """All groups of the user.  Asking for them may take its time (LDAP), so it is done once for each."""
+        if command.uid not in self._groups_of:
+            try:
+                user = pwd.getpwuid(command.uid)
+                self._groups_of[command.uid] = os.getgrouplist(user.pw_name, user.pw_gid)
+            except (KeyError, OSError):
+                return [command.gid]
+        return self._groups_of[command.uid]
+
     def _signal(self, number: int, signal_number: int) -> None:
         """To the script and what it started.  It is not reaped yet, so the pid is still its own."""
-        if pid := self._pids.get(number, 0):
+        if child := self._children.get(number):
             with contextlib.suppress(OSError):
-                os.killpg(pid, signal_number)
+                os.killpg(child.pid, signal_number)
 
     def _reap(self, descriptor: int) -> None:
         number = self._numbers.pop(descriptor)
-        _, status = os.waitpid(self._pids.pop(number), 0)
+        code = self._children.pop(number).wait()
         self._poll.unregister(descriptor)
         os.close(descriptor)
-        self._report(number, os.waitstatus_to_exitcode(status))
+        self._report(number, code)
 
     def _report(self, number: int, code: int) -> None:
         """`code` is the exit status, or the negated signal."""
-        # The other side may have left already; the next look at the socket says so.
-        with contextlib.suppress(OSError):
-            self._connection.send(json.dumps({"number": number, "code": code}).encode())
+        tell(self._connection, {"number": number, "code": code})
 
 
-def _fork(command: Command, settings: ScriptSettings) -> int:
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become(command, settings, parent)
-    # The child does the same; whoever comes first, the group is there before it is signalled.
-    with contextlib.suppress(OSError):
-        os.setpgid(pid, pid)
-    return pid
-
-
-def _become(command: Command, settings: ScriptSettings, parent: int) -> NoReturn:
-    """In the child: turn into `command`."""
-    try:
-        os.setpgid(0, 0)
-        os.umask(settings.umask)
-        os.chdir("/")
-        _only_null_descriptors()
-        _change_user(command.uid, command.gid)
-        # After the change of user, which would take it back.
-        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(0)
-        _default_signals()
-        os.execve(command.argv[0], command.argv, settings.environment)
-    except BaseException as error:
-        _log_failure(command, error, settings.syslog_name)
-    finally:
-        os._exit(0)
-
-
-def _close_all_but(descriptor: int) -> None:
-    os.closerange(0, descriptor)
-    os.closerange(descriptor + 1, _LAST_DESCRIPTOR)
-
-
-def _only_null_descriptors() -> None:
-    os.closerange(0, _LAST_DESCRIPTOR)
-    # The lowest free numbers come first: 0, 1, 2.
-    os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    os.dup2(0, 1)
-    os.dup2(0, 2)
-
-
-def _change_user(uid: int, gid: int) -> None:
-    """Raises OSError rather than leave the script with more rights than it was given."""
+def _be_like_scripts(settings: ScriptSettings) -> None:
+    """What is inherited by every script."""
+    os.umask(settings.umask)
+    os.chdir("/")
+    os.environ.clear()
+    os.environ.update(settings.environment)
     if os.geteuid() == 0:
-        os.setgroups([gid])
-    if (os.getgid(), os.getegid()) != (gid, gid):
-        os.setgid(gid)
-    if (os.getuid(), os.geteuid()) != (uid, uid):
-        os.setuid(uid)
-
-
-def _default_signals() -> None:
-    """exec resets handlers by itself, but what is ignored would stay ignored."""
-    for number in _ALL_SIGNALS:
+        os.setgroups([os.getgid()])
+    for number in signal.valid_signals() - _OF_THE_INTERPRETER:
+        # exec resets handlers by itself, but what is ignored would stay ignored.
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 

@@ -68,8 +68,16 @@ def test_bad_options_are_all_named(words: list[str], errors: list[str]) -> None:
 
 
 def test_exact_names_win_over_longer_ones() -> None:
-    assert parse(["--check"]).options.checkers_only
-    assert parse(["--vrrp"]).options.vrrp_only
+    assert parse(["--check"]).options.left_out == {"vrrp"}
+    assert parse(["--vrrp"]).options.left_out == {"checkers"}
+
+
+@pytest.mark.parametrize(
+    ("words", "left_out"),
+    [("-B", {"bfd"}), ("-PC", {"checkers", "vrrp"}), ("-P --all", set()), ("--all -P", {"checkers"})],
+)
+def test_processes_that_are_not_to_run(words: str, left_out: set[str]) -> None:
+    assert parse(words.split()).options.left_out == left_out
 
 
 def test_the_first_question_ends_the_reading() -> None:
@@ -123,7 +131,7 @@ def test_numbers_are_read_as_c_reads_them(text: str, number: int | None) -> None
 
 
 def test_options_without_effect_are_collected_for_the_log() -> None:
-    assert parse(["-x", "-A/run/agentx", "-nd"]).options.without_effect == ("-x", "-A", "-d")
+    assert parse(["-x", "-A/run/agentx", "-nI"]).options.without_effect == ("-x", "-A", "-I")
 
 
 def test_every_option_is_accepted_in_each_form() -> None:

@@ -362,6 +362,6 @@ def test_track_groups_know_their_instances(tmp_path: Path) -> None:
 def test_every_field_of_an_instance_can_be_written(tmp_path: Path) -> None:
     from keepalived_py.config.blocks.vrrp_instance import BLOCK
 
-    derived = {"name", "initial_state", "destination", "auth_type", "auth_data", "family"}
+    derived = {"name", "initial_state", "destination", "auth_type", "auth_data", "family", "base_interface"}
     written = {keyword.attribute.partition(".")[0] for keyword in BLOCK.keywords.values()}
     assert set(Instance.fields) - derived == written - {""}

@@ -46,6 +46,7 @@ def test_globals_count_wherever_they_stand(tmp_path: Path) -> None:
     )
     (one,) = read(tmp_path, text).configuration.instances
     assert (one.garp.repeat, one.garp.lower_priority_repeat, one.garp.delay_us) == (3, 3, 2_000_000)
+    assert one.garp.lower_priority_delay_us == 9_000_000, "not the instance's own garp_master_delay"
     assert one.destination == IPv4Address("224.0.0.99")
 
 

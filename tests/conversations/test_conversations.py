@@ -3,6 +3,7 @@
 A file is a script, a line `----`, and the expected trace.  The script:
 
     router NAME [priority=N] [preempt_delay=S] [advert=S] [script=WEIGHT] [nopreempt] [master] [group]
+                [version=3] [six] [peers=NAME,NAME] [old] [ah=PASSWORD] [hmac=KEY] [owner_ignores]
     advance SECONDS           virtual time passes
     drop A->B / pass A->B     adverts from A to B are lost / delivered
     down NAME / up NAME       the link of the router's eth0
@@ -10,7 +11,11 @@ A file is a script, a line `----`, and the expected trace.  The script:
     delete NAME               somebody takes its address off
     resign NAME / start NAME  it is stopped / begins (routers begin at once)
     hear NAME PRIORITY FROM   a made-up advert reaches it
+    replay A->B               the last advert that B got from A arrives once more
+    pause NAME SECONDS        it does not run (but its links and sockets do)
 
+Routers are numbered in the order of their lines, and so are their addresses:
+10.0.0.1, or fe80::1 with `six`.  `old`: the unicast checksum of long ago.
 Adverts need one millisecond, checks ten.  A step that only sends the advert
 that was due is not in the trace.  `KEEPALIVED_REWRITE_CONVERSATIONS=1` writes
 what was seen into the files instead of comparing: review the difference.
@@ -20,18 +25,20 @@ import heapq
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from keepalived_py.base.clock import SECOND, Micros
-from keepalived_py.base.names import GroupName, InstanceName, InterfaceName, ScriptName
+from keepalived_py.base.integrity import advert_signature, ah_icv
+from keepalived_py.base.names import Address, GroupName, InstanceName, InterfaceName, ScriptName
 from keepalived_py.core import node as core
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import (
+    AuthType,
     CheckScript,
     Command,
     Configuration,
@@ -42,7 +49,8 @@ from keepalived_py.model.config import (
     TrackedScript,
     VirtualAddress,
 )
-from keepalived_py.model.packet import Advert, AdvertToSend
+from keepalived_py.model.packet import Advert, AdvertToSend, AuthenticationHeader, ChecksumForm
+from keepalived_py.model.vrrp import AuthHmac, HmacKey, UnicastChecksum, UnicastPeer
 
 HERE = Path(__file__).parent
 DASHES = "----\n"
@@ -60,8 +68,10 @@ class Router:
     configuration: Configuration
     interfaces: dict[InterfaceName, ev.InterfaceFacts]
     node: core.Node | None = None
-    held: set[tuple[InterfaceName, IPv4Address]] = field(default_factory=set)
+    held: set[tuple[InterfaceName, Address]] = field(default_factory=set)
     check_status: int = 0
+    sequence: int = 0
+    sleeps_until: int = 0
 
 
 class Stage:
@@ -74,6 +84,7 @@ class Stage:
         self.trace: list[str] = []
         self._mail: list[tuple[int, int, str, ev.Event]] = []
         self._order = count()
+        self._last: dict[str, ev.AdvertReceived] = {}
 
     def play(self, script: str) -> str:
         """The trace of `script`."""
@@ -94,11 +105,14 @@ class Stage:
                 index + 2,
                 True,
                 mac=bytes((2, 0, 0, 0, index, number)),
-                addresses=(ev.InterfaceAddress(IPv4Address(f"10.0.{index}.{number}"), 24),),
+                addresses=tuple(
+                    ev.InterfaceAddress(_address(six, index, number), 64 if six else 24)
+                    for six in (False, True)
+                ),
             )
             for index in (0, 1)
         }
-        self.routers[name] = Router(name, _configuration(options), interfaces)
+        self.routers[name] = Router(name, _configuration(options), interfaces, sequence=number * 100)
         self.do_start(name)
 
     def do_start(self, name: str) -> None:
@@ -112,7 +126,10 @@ class Stage:
         end = self.now + round(float(seconds) * SECOND)
         while (upcoming := self._next()) is not None and upcoming[0] <= end:
             self.now = max(self.now, upcoming[0])
-            if upcoming[1] is None:
+            if upcoming[1] is None and self._asleep(self._mail[0][2]):
+                _, order, name, event = heapq.heappop(self._mail)
+                heapq.heappush(self._mail, (self.routers[name].sleeps_until, order, name, event))
+            elif upcoming[1] is None:
                 _, _, name, event = heapq.heappop(self._mail)
                 self._feed(name, event)
             else:
@@ -134,6 +151,12 @@ class Stage:
     def do_script(self, name: str, status: str) -> None:
         self.routers[name].check_status = int(status)
 
+    def do_replay(self, way: str) -> None:
+        self._feed(way.partition("->")[2], self._last[way])
+
+    def do_pause(self, name: str, seconds: str) -> None:
+        self.routers[name].sleeps_until = self.now + round(float(seconds) * SECOND)
+
     def do_delete(self, name: str) -> None:
         router = self.routers[name]
         interface, address = next(iter(sorted(router.held)))
@@ -142,21 +165,20 @@ class Stage:
 
     def do_hear(self, name: str, priority: str, source: str) -> None:
         settings = self.routers[name].configuration.instances[0]
-        addresses = tuple(virtual.address for virtual in settings.addresses)
         sent = AdvertToSend(
-            settings.interface,
-            IPv4Address(source),
-            settings.destination,
-            255,
-            2,
-            settings.vrid,
-            int(priority),
-            settings.auth_type,
-            b"",
-            settings.advert_interval_us // SECOND,
-            addresses,
+            interface=settings.interface,
+            source=ip_address(source),
+            destinations=(settings.destination,),
+            ttl=255,
+            version=settings.version,
+            vrid=settings.vrid,
+            priority=int(priority),
+            auth_type=settings.auth_type,
+            auth_data=settings.auth_data,
+            advert_interval=settings.advert_interval_us // (SECOND if settings.version == 2 else 10_000),
+            addresses=tuple(virtual.address for virtual in settings.addresses),
         )
-        self._feed(name, _heard(sent))
+        self._feed(name, ev.AdvertReceived(sent.interface, _heard(sent, settings.destination)))
 
     # -- the machine ------------------------------------------------------------
 
@@ -164,12 +186,15 @@ class Stage:
         interface = InterfaceName("eth0")
         self._feed(name, ev.LinkChanged(ev.InterfaceFacts(interface, 2, up)))
 
+    def _asleep(self, name: str) -> bool:
+        return self.routers[name].sleeps_until > self.now
+
     def _next(self) -> tuple[int, str | None] | None:
         found: list[tuple[int, str | None]] = [(self._mail[0][0], None)] if self._mail else []
         for name, router in self.routers.items():
             due = core.next_deadline(router.node) if router.node is not None else None
             if due is not None:
-                found.append((due, name))
+                found.append((max(due, router.sleeps_until), name))
         return min(found, key=lambda each: (each[0], each[1] or "")) if found else None
 
     def _post(self, delay: int, name: str, event: ev.Event) -> None:
@@ -194,13 +219,13 @@ class Stage:
         match effect:
             case fx.SendAdvert(_, advert):
                 self._deliver(router, advert)
+            case fx.RaiseSequence(_, heard):
+                router.sequence = max(router.sequence, heard)
             case fx.RunCheck(name, _, _):
                 self._post(CHECK_TAKES, router.name, ev.ScriptFinished(name, router.check_status))
             case fx.AddAddress(_, virtual):
-                assert isinstance(virtual.address, IPv4Address)
                 router.held.add((virtual.interface, virtual.address))
             case fx.DeleteAddress(_, virtual):
-                assert isinstance(virtual.address, IPv4Address)
                 known = (virtual.interface, virtual.address)
                 if known in router.held:
                     router.held.discard(known)
@@ -215,9 +240,21 @@ class Stage:
         assert sender.node is not None
         if not sender.node.interfaces[advert.interface].up:
             return
-        for name in self.routers:
-            if name != sender.name and f"{sender.name}->{name}" not in self.lost:
-                self._post(ADVERT_TAKES, name, _heard(advert))
+        sender.sequence += 1
+        for name, router in self.routers.items():
+            way = f"{sender.name}->{name}"
+            own = {known.address for known in router.interfaces[advert.interface].addresses}
+            for destination in advert.destinations:
+                if name != sender.name and (advert.multicast or destination in own):
+                    packet = _heard(advert, destination, sender.sequence, self.now // SECOND)
+                    event = ev.AdvertReceived(advert.interface, packet, (self.now + ADVERT_TAKES) // SECOND)
+                    if way not in self.lost:
+                        self._last[way] = event
+                        self._post(ADVERT_TAKES, name, event)
+
+
+def _address(six: bool, index: int, number: int) -> Address:
+    return ip_address(f"fe80::{index or ''}{':' * bool(index)}{number}" if six else f"10.0.{index}.{number}")
 
 
 def _configuration(options: dict[str, str]) -> Configuration:
@@ -233,44 +270,85 @@ def _configuration(options: dict[str, str]) -> Configuration:
 
 
 def _instance(index: int, options: dict[str, str]) -> Instance:
-    interface = InterfaceName(f"eth{index}")
+    interface, six = InterfaceName(f"eth{index}"), "six" in options
+    version = int(options.get("version", 3 if six else 2))
+    peers = tuple(
+        UnicastPeer(_address(six, index, int(name[1:])))
+        for name in options.get("peers", "").split(",")
+        if name
+    )
+    keys = (HmacKey(id=1, value=options.get("hmac", "").encode().ljust(32, b"\0")),)
     return Instance(
         name=InstanceName(f"VI_{index + 1}"),
         interface=interface,
         vrid=51 + index,
         base_priority=int(options.get("priority", 100)),
+        version=version,
+        family=6 if six else 4,
+        destination=ip_address("ff02::12" if six else "224.0.0.18"),
         preempt="nopreempt" not in options,
         preempt_delay_us=Micros(round(float(options.get("preempt_delay", 0)) * SECOND)),
         advert_interval_us=Micros(round(float(options.get("advert", 1)) * SECOND)),
         initial_state=InitialState.MASTER if "master" in options else InitialState.BACKUP,
-        addresses=(VirtualAddress(IPv4Address(f"10.0.{index}.100"), 24, interface),),
+        addresses=(VirtualAddress(_address(six, index, 100), 64 if six else 24, interface),),
         track_scripts=(TrackedScript(CHK, int(options["script"])),) if "script" in options else (),
         notifies=NOTIFY,
+        unicast_peers=peers,
+        unicast_checksum=UnicastChecksum.OLD if "old" in options else UnicastChecksum.AUTO,
+        auth_type=AuthType.AH if "ah" in options else AuthType.NONE,
+        auth_data=options.get("ah", "").encode(),
+        auth_hmac=AuthHmac(keys=keys, active_key=1, time_window_s=5) if "hmac" in options else None,
+        owner_ignore_adverts=True if "owner_ignores" in options else None,
     )
 
 
-def _heard(sent: AdvertToSend) -> ev.AdvertReceived:
-    size = 20 + 8 + 4 * len(sent.addresses) + 8
-    advert = Advert(
-        sent.source,
-        sent.destination,
-        sent.ttl,
-        size,
-        size,
-        size,
-        False,
-        sent.version,
-        1,
-        sent.vrid,
-        sent.priority,
-        len(sent.addresses),
-        sent.auth_type.value,
-        sent.advert_interval,
-        True,
-        sent.addresses,
-        bytes(8),
+def _heard(sent: AdvertToSend, destination: Address, sequence: int = 0, clock_s: int = 0) -> Advert:
+    """What the receiver's dissection of `sent` says, without the bytes of its headers."""
+    six, ah = sent.family == 6, sent.auth_type is AuthType.AH
+    interval = sent.advert_interval
+    head = bytes((sent.version << 4 | 1, sent.vrid, sent.priority, len(sent.addresses)))
+    message = head + interval.to_bytes(2, "big") + bytes(2)
+    message += b"".join(address.packed for address in sent.addresses)
+    expected = len(message) + (0 if six else 20 + 8 * (sent.version == 2)) + 24 * ah
+    trailer = _trailer(sent, message, sequence, clock_s)
+    old = sent.version == 3 and sent.checksum_form is ChecksumForm.OLD_UNICAST
+    return Advert(
+        source=sent.source,
+        destination=destination,
+        ttl=255 if sent.ttl is None else sent.ttl,
+        total_length=expected + len(trailer),
+        received_length=expected + len(trailer),
+        expected_length=expected,
+        has_ah=ah,
+        version=sent.version,
+        kind=1,
+        vrid=sent.vrid,
+        priority=sent.priority,
+        address_count=len(sent.addresses),
+        auth_type=sent.auth_type.value,
+        advert_interval=interval,
+        checksum_valid=not old,
+        addresses=sent.addresses,
+        auth_data=bytes(8),
+        old_checksum_valid=old,
+        ah=_authentication_header(sent, message, sequence) if ah else None,
+        message=message,
+        trailer=trailer,
     )
-    return ev.AdvertReceived(sent.interface, advert)
+
+
+def _authentication_header(sent: AdvertToSend, message: bytes, sequence: int) -> AuthenticationHeader:
+    covered = (
+        bytes(8) + (b"\xff" if sent.multicast else b"\0") + bytes(11) + sequence.to_bytes(4, "big") + message
+    )
+    return AuthenticationHeader(112, sent.source.packed, sequence, ah_icv(sent.auth_data, covered), covered)
+
+
+def _trailer(sent: AdvertToSend, message: bytes, sequence: int, clock_s: int) -> bytes:
+    if sent.signing is None:
+        return b""
+    head = bytes((1, sent.signing.key_id, 0, 0)) + clock_s.to_bytes(4, "big") + sequence.to_bytes(4, "big")
+    return head + advert_signature(sent.signing.key, sent.source, message, head)
 
 
 def _lines(effects: tuple[fx.Effect, ...]) -> Iterator[str]:
@@ -279,6 +357,8 @@ def _lines(effects: tuple[fx.Effect, ...]) -> Iterator[str]:
         match effect:
             case fx.SendAdvert(instance, advert):
                 yield f"advert {instance} {advert.priority}"
+            case fx.RaiseSequence(instance, heard):
+                yield f"sequence of {instance} above {heard}"
             case fx.WriteLog(text, False):
                 yield f"log {text}"
             case fx.AddAddress(_, virtual):
@@ -307,4 +387,4 @@ def test_conversation(path: Path) -> None:
 
 
 def test_there_are_conversations() -> None:
-    assert len(list(HERE.glob("*.txt"))) >= 11
+    assert len(list(HERE.glob("*.txt"))) >= 24

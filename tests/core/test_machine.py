@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InterfaceName, ScriptName
 from keepalived_py.core import node as core
 from keepalived_py.model import effects as fx
@@ -37,6 +38,11 @@ EVENTS = (
     "address gone",
     "address back",
     "undecodable",
+    "pause",
+    "short pause",
+    "late tick",
+    "rival",
+    "same again",
     "stop",
     "leave",
     "reload",
@@ -80,6 +86,17 @@ def happen(made: "Bench", what: str) -> "Bench":
     priority = made.state.effective_priority
     facts = made.interfaces[eth0]
     match what:
+        case "pause" | "short pause":
+            return made.feed(ev.Paused(Micros(60_000_000 if what == "pause" else 1_000)))
+        case "late tick":
+            made.now = Micros(made.now + 60_000_000)
+            return made.feed(ev.Tick())
+        case "rival":
+            return made.hear(255, source="10.0.0.1")
+        case "same again":
+            return made.hear(min(254, priority), source="10.0.0.1").hear(
+                min(254, priority), source="10.0.0.1"
+            )
         case "tick":
             due = core.next_deadline(made.node)
             made.last = ()
@@ -130,7 +147,7 @@ def must_hold(made: "Bench", before: str, what: str) -> None:
     if state.role is not fx.Role.MASTER:
         assert not any(state.announcements)
         assert not any(isinstance(each, fx.SendNeighbour) for each in made.last[-1:])
-    if before == state.role.name and what not in ("tick", "early tick"):
+    if before == state.role.name and what not in ("tick", "early tick", "late tick", "vip gone"):
         assert not any(isinstance(each, fx.AddAddress | fx.DeleteAddress) for each in made.last)
 
 
@@ -145,7 +162,7 @@ def test_every_role_and_event(bench: Make, chk: Callable[..., CheckScript], role
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(script=st.lists(st.tuples(st.sampled_from(EVENTS[:16]), st.integers(0, 3_000_000)), max_size=40))
+@given(script=st.lists(st.tuples(st.sampled_from(EVENTS[:21]), st.integers(0, 3_000_000)), max_size=40))
 def test_random_lives(bench: Make, chk: Callable[..., CheckScript], script: list[tuple[str, int]]) -> None:
     made = in_role(bench, chk, "BACKUP", {})
     for what, pause in script:

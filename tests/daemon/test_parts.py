@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from keepalived_py.base.clock import Micros
 from keepalived_py.daemon import namespaces, pidfile
-from keepalived_py.daemon.children import Backoff, describe_end
+from keepalived_py.daemon.children import Backoff, describe_end, with_boot_delay
 from keepalived_py.daemon.start import missing_permission
-from keepalived_py.model.config import Globals
+from keepalived_py.model.config import Configuration, Globals
 
 
 @pytest.mark.parametrize(
@@ -25,12 +26,16 @@ from keepalived_py.model.config import Globals
     ],
 )
 def test_places(settings: Globals, namespace: str | None, parent: str, vrrp: str) -> None:
-    assert pidfile.places(settings, namespace, None, None) == pidfile.PidFiles(parent, vrrp)
+    files = pidfile.places(settings, namespace, {}, ["vrrp", "bfd"])
+    assert (files.parent, files.children["vrrp"]) == (parent, vrrp)
+    assert files.children["bfd"] == vrrp.replace("vrrp", "bfd")
+    assert files.marker == parent.replace(".pid", ".reload")
 
 
 def test_given_places_win() -> None:
-    files = pidfile.places(Globals(use_pid_dir=True), None, "/a/p", "v")
-    assert files == pidfile.PidFiles("/a/p", f"{os.getcwd()}/v")
+    files = pidfile.places(Globals(use_pid_dir=True), None, {"keepalived": "/a/p", "vrrp": "v"}, ["vrrp"])
+    assert files.every == ("/a/p", f"{os.getcwd()}/v")
+    assert files.marker == "/run/keepalived/keepalived.reload"
 
 
 @pytest.mark.parametrize("text", ["", "rubbish", "0\n", "-1\n", "999999999\n", "1\n", str(os.getpid())])
@@ -72,13 +77,28 @@ def test_delays_between_short_lives_double_up_to_a_minute() -> None:
 @pytest.mark.parametrize(
     ("status", "text"),
     [
-        (signal.SIGKILL, "pid 7 exited due to signal 9 (Killed)"),
+        (signal.SIGKILL, "pid 7 exited due to signal 9 (Killed) - has rlimit_rttime been exceeded?"),
+        (signal.SIGABRT, "pid 7 exited due to signal 6 (Aborted)"),
+        (signal.SIGSEGV, "pid 7 exited due to segmentation fault (SIGSEGV)."),
         (2 << 8, "pid 7 exited with permanent error CONFIG. Terminating"),
-        (0, "pid 7 exited with status 0"),
+        (70 << 8, "pid 7 exited with status 70"),
+        (0, None),
     ],
 )
-def test_the_end_of_a_process_in_words(status: int, text: str) -> None:
-    assert describe_end(7, status) == text
+def test_the_end_of_a_process_in_words(status: int, text: str | None) -> None:
+    assert describe_end("pid 7", status) == text
+
+
+@pytest.mark.parametrize(
+    ("startup_s", "boot_s", "uptime_s", "expected_s"),
+    [(0, 0, 5, 0), (3, 0, 5, 3), (0, 60, 20, 40), (50, 60, 20, 50), (0, 60, 70, 0)],
+)
+def test_the_longer_of_both_start_delays_counts(
+    startup_s: int, boot_s: int, uptime_s: int, expected_s: int
+) -> None:
+    general = Globals(startup_delay_us=Micros(startup_s * 10**6), delay_after_boot_us=Micros(boot_s * 10**6))
+    given = with_boot_delay(Configuration(globals=general), uptime_s * 10**6)
+    assert given.globals.startup_delay_us == expected_s * 10**6
 
 
 def test_missing_permissions_are_named(tmp_path: Path) -> None:
@@ -90,6 +110,7 @@ def test_missing_permissions_are_named(tmp_path: Path) -> None:
 
 NAMESPACE_STEPS = """
 import os, sys
+from keepalived_py.base.clock import Micros
 from keepalived_py.daemon import namespaces
 name = sys.argv[1]
 before = os.readlink("/proc/self/ns/net")

@@ -1,16 +1,35 @@
 """Effects in order, lanes beside each other, and nothing for ever."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from ipaddress import IPv4Address
 
+import pytest
+
+from keepalived_py.base.names import InstanceName, InterfaceName
 from keepalived_py.election.lanes import Lanes
-from keepalived_py.model.effects import Done, Effect, Failed, Outcome, TimedOut, WriteLog
+from keepalived_py.model.effects import (
+    AddAddress,
+    DeleteAddress,
+    Done,
+    Effect,
+    Failed,
+    KernelChange,
+    Outcome,
+    TimedOut,
+    WriteLog,
+)
+from keepalived_py.model.network import VirtualAddress
 
 
 class Hands:
-    """Performs a `WriteLog` effect by what its text says, and writes down what it did."""
+    """Performs a `WriteLog` effect by what its text says, and writes down what it did.
 
-    def __init__(self) -> None:
+    A batch is written down as the addresses in it; `kernel` is its outcome, or None for never.
+    """
+
+    def __init__(self, kernel: Outcome | OSError | None = Done()) -> None:  # noqa: B008  # an immutable value
+        self.kernel = kernel
         self.done: list[str] = []
         self.outcomes: list[tuple[str, Outcome]] = []
 
@@ -18,6 +37,8 @@ class Hands:
         assert isinstance(effect, WriteLog)
         if effect.text.startswith("fails"):
             raise OSError(22, "no")
+        if effect.text.startswith("bug"):
+            raise ValueError(effect.text)
         if effect.text.startswith("slow"):
             return self._slow(effect.text)
         self.done.append(effect.text)
@@ -25,16 +46,46 @@ class Hands:
 
     async def _slow(self, text: str) -> Outcome:
         await asyncio.sleep(30 if "never" in text else 0.01)
+        if "fails" in text:
+            raise OSError(22, "no")
         self.done.append(text)
         return Done()
 
+    async def batch(self, changes: Sequence[KernelChange]) -> Sequence[Outcome]:
+        await asyncio.sleep(30 if self.kernel is None else 0.01)
+        self.done.append(" ".join(named(change) for change in changes))
+        if isinstance(self.kernel, OSError):
+            raise self.kernel
+        return [self.kernel or Done()] * len(changes)
+
     def report(self, effect: Effect, outcome: Outcome) -> None:
-        assert isinstance(effect, WriteLog)
-        self.outcomes.append((effect.text, outcome))
+        self.outcomes.append((named(effect), outcome))
+
+
+def named(effect: Effect) -> str:
+    """The text of a log line, or the last number of an address that is added (+) or deleted (-)."""
+    if isinstance(effect, AddAddress):
+        return f"+{str(effect.address.address).rpartition('.')[2]}"
+    if isinstance(effect, DeleteAddress):
+        return f"-{str(effect.address.address).rpartition('.')[2]}"
+    assert isinstance(effect, WriteLog)
+    return effect.text
+
+
+def address(host: int) -> VirtualAddress:
+    return VirtualAddress(IPv4Address(0x0A000000 + host), 32, InterfaceName("eth0"))
+
+
+def add(host: int) -> AddAddress:
+    return AddAddress(InstanceName("a"), address(host))
+
+
+def drop(host: int) -> DeleteAddress:
+    return DeleteAddress(InstanceName("a"), address(host))
 
 
 def lanes(hands: Hands, limit_s: float = 5.0) -> Lanes:
-    return Lanes(hands.perform, hands.report, limit_s)
+    return Lanes(hands.perform, hands.batch, hands.report, limit_s)
 
 
 def put(to: Lanes, lane: str, *texts: str) -> None:
@@ -84,7 +135,7 @@ def test_a_hanging_effect_times_out_and_the_lane_goes_on() -> None:
         assert await under_test.drained(2)
         return hands.outcomes
 
-    assert asyncio.run(run()) == [("slow never", TimedOut()), ("next", Done())]
+    assert asyncio.run(run()) == [("next", Done()), ("slow never", TimedOut())]
 
 
 def test_an_error_is_an_outcome() -> None:
@@ -115,3 +166,91 @@ def test_what_waits_can_be_forgotten() -> None:
         return hands.done
 
     assert asyncio.run(run()) == ["slow address", "notify"]
+
+
+def test_changes_that_stand_together_are_one_batch() -> None:
+    async def run() -> Hands:
+        hands = Hands()
+        under_test = lanes(hands)
+        arp, late = WriteLog("arp"), WriteLog("notify")
+        under_test.put_all("a", [drop(1), add(2), add(3), arp, add(4), late])
+        under_test.put("a", add(5))
+        under_test.put("a", add(6))
+        assert await under_test.drained(2)
+        return hands
+
+    hands = asyncio.run(run())
+    assert hands.done == ["-1 +2 +3", "arp", "+4", "notify", "+5 +6"]
+    # What waits is begun first, then the outcome of what was before it is reported.
+    assert [name for name, _ in hands.outcomes] == ["arp", "-1", "+2", "+3", "notify", "+4", "+5", "+6"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"), [(Failed(1), Failed(1)), (OSError(1, "no"), Failed(1)), (None, TimedOut())]
+)
+def test_each_change_of_a_batch_has_its_outcome(kernel: Outcome | OSError | None, expected: Outcome) -> None:
+    async def run() -> list[tuple[str, Outcome]]:
+        hands = Hands(kernel)
+        under_test = lanes(hands, limit_s=0.05)
+        under_test.put_all("a", [add(1), add(2), WriteLog("arp")])
+        assert await under_test.drained(2)
+        return hands.outcomes
+
+    assert asyncio.run(run()) == [("arp", Done()), ("+1", expected), ("+2", expected)]
+
+
+def test_what_follows_a_batch_does_not_wait_for_another_turn() -> None:
+    async def run() -> list[str]:
+        hands = Hands()
+        loop = asyncio.get_running_loop()
+
+        def report(effect: Effect, outcome: Outcome) -> None:
+            if named(effect) == "+1":
+                loop.call_soon(hands.done.append, "another turn of the loop")
+
+        under_test = Lanes(hands.perform, hands.batch, report, 5)
+        under_test.put_all("a", [add(1), WriteLog("arp")])
+        assert await under_test.drained(2)
+        return hands.done
+
+    assert asyncio.run(run()) == ["+1", "arp", "another turn of the loop"]
+
+
+def test_effects_put_by_a_report_come_after_those_that_wait() -> None:
+    async def run() -> list[str]:
+        hands = Hands()
+        under_test = Lanes(hands.perform, hands.batch, lambda effect, outcome: again(effect), 5)
+
+        def again(effect: Effect) -> None:
+            if named(effect) == "+1":
+                under_test.put("a", WriteLog("again"))
+
+        under_test.put_all("a", [add(1), WriteLog("arp")])
+        assert await under_test.drained(2)
+        return hands.done
+
+    assert asyncio.run(run()) == ["+1", "arp", "again"]
+
+
+def test_a_slow_failure_is_an_outcome() -> None:
+    async def run() -> list[tuple[str, Outcome]]:
+        hands = Hands()
+        under_test = lanes(hands)
+        put(under_test, "a", "slow fails", "next")
+        assert await under_test.drained(2)
+        return hands.outcomes
+
+    assert asyncio.run(run()) == [("next", Done()), ("slow fails", Failed(22))]
+
+
+def test_a_bug_does_not_close_a_lane_for_ever() -> None:
+    async def run() -> list[str]:
+        hands = Hands()
+        under_test = lanes(hands)
+        with pytest.raises(ValueError, match="bug"):
+            put(under_test, "a", "bug")
+        put(under_test, "a", "next")
+        assert await under_test.drained(2)
+        return hands.done
+
+    assert asyncio.run(run()) == ["next"]

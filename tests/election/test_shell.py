@@ -2,15 +2,16 @@
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
 import pytest
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import InstanceName, InterfaceName
+from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.election import vrrp
-from keepalived_py.election.vrrp import Machine, VrrpShell
+from keepalived_py.election.ports import Machine
+from keepalived_py.election.vrrp import VrrpShell
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import (
@@ -21,6 +22,7 @@ from keepalived_py.model.config import (
     Notifies,
     VirtualAddress,
 )
+from keepalived_py.model.interfaces import Device
 from keepalived_py.model.packet import AdvertToSend
 from keepalived_py.system.loop import new_loop, now
 
@@ -47,14 +49,34 @@ class Recorder:
         self.done: list[str] = []
         self.sent_at: list[Micros] = []
 
-    async def add_address(self, address: VirtualAddress) -> fx.Outcome:
+    async def apply(self, changes: Sequence[fx.KernelChange]) -> Sequence[fx.Outcome]:
         await asyncio.sleep(0.005)
-        self.done.append(f"add {address.address}")
+        words = {fx.AddAddress: "add", fx.DeleteAddress: "delete"}
+        for change in changes:
+            assert isinstance(change, fx.AddAddress | fx.DeleteAddress)
+            self.done.append(f"{words[type(change)]} {change.address.address}")
+        return [fx.Done() for _ in changes]
+
+    async def block(self, addresses: Sequence[VirtualAddress]) -> fx.Outcome:
+        self.done.append(f"block {len(addresses)}")
         return fx.Done()
 
-    async def delete_address(self, address: VirtualAddress) -> fx.Outcome:
-        self.done.append(f"delete {address.address}")
-        return fx.AlreadySo()
+    async def unblock(self, addresses: Sequence[VirtualAddress]) -> fx.Outcome:
+        self.done.append(f"unblock {len(addresses)}")
+        return fx.Done()
+
+    async def create(self, device: Device) -> fx.Outcome:
+        self.done.append(f"create {device.name}")
+        return fx.Done()
+
+    def write(self, line: str) -> None:
+        self.done.append(f"fifo {line}")
+
+    def follow(self, configuration: Configuration) -> None:
+        """The pipes are always open."""
+
+    def close(self) -> None:
+        self.done.append("pipes closed")
 
     def send(self, interface_index: int, frame: bytes) -> int:
         self.done.append(f"arp {interface_index}")
@@ -92,10 +114,10 @@ class Wire:
     def prepare(self, instance: InstanceName, advert: AdvertToSend) -> None:
         self.prepared.append(advert)
 
-    def send(self, instance: InstanceName, advert: AdvertToSend) -> int:
+    def send_each(self, instance: InstanceName, advert: AdvertToSend) -> list[tuple[Address, int]]:
         self.recorder.done.append(f"advert {advert.priority}")
         self.recorder.sent_at.append(now())
-        return self.error
+        return [(destination, self.error) for destination in advert.destinations if self.error]
 
     def close(self) -> None:
         self.recorder.done.append("sockets closed")
@@ -114,7 +136,17 @@ def live(recorder: Recorder, seconds: float, *instances: Instance) -> None:
     """Start a shell, let it live, stop it in order."""
 
     async def life() -> None:
-        machine = Machine(recorder, recorder, recorder, recorder, now)
+        machine = Machine(
+            kernel=recorder,
+            scripts=recorder,
+            neighbours=recorder,
+            firewall=recorder,
+            devices=recorder,
+            fifos=recorder,
+            log=recorder,
+            now=now,
+            wall_clock_s=lambda: 0,
+        )
         shell = VrrpShell(Configuration(instances=instances), {ETH0: FACTS}, machine)
         shell.start()
         await asyncio.sleep(seconds)
@@ -128,20 +160,23 @@ def test_a_master_advertises_before_it_does_anything_else(recorder: Recorder) ->
     live(recorder, 0.1, OWNER)
     done = [entry for entry in recorder.done if not entry.startswith("log")]
     first = done.index("advert 255")
-    assert done[first + 1 : first + 8] == [
+    assert done[first + 1 : first + 9] == [
         "add 10.0.0.100",
         *["arp 7"] * 5,
         "/bin/notify INSTANCE VI_1 MASTER 255",
+        'fifo INSTANCE "VI_1" MASTER 255',
     ]
 
 
 def test_a_stop_resigns_releases_and_tells(recorder: Recorder) -> None:
     live(recorder, 0.1, OWNER)
     done = [entry for entry in recorder.done if not entry.startswith("log")]
-    assert done[-5:] == [
+    assert done[-7:] == [
         "advert 0",
         "delete 10.0.0.100",
         "/bin/notify INSTANCE VI_1 STOP 255",
+        'fifo INSTANCE "VI_1" STOP 255',
+        "pipes closed",
         "scripts finished",
         "sockets closed",
     ]

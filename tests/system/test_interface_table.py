@@ -73,6 +73,20 @@ def test_reread_yields_what_was_missed() -> None:
     assert table.by_name() == {V0.name: fresh}
 
 
+def test_forwarding_is_a_change_of_the_link() -> None:
+    table = InterfaceTable([replace(V0, addresses=(HOME,))])
+    routing = replace(V0, forwards=True, addresses=(HOME,))
+    assert list(table.forwards(3, True)) == [LinkChanged(routing)]
+    assert list(table.forwards(3, True)) == []
+    assert list(table.forwards(9, True)) == []
+    assert table.by_name() == {V0.name: routing}
+
+
+def test_names_by_index() -> None:
+    table = InterfaceTable([V0])
+    assert (table.name_of(3), table.name_of(4)) == (V0.name, None)
+
+
 ADDRESSES = st.sets(st.integers(1, 5)).map(
     lambda hosts: tuple(InterfaceAddress(IPv4Address(0x0A000000 + host), 24) for host in sorted(hosts))
 )

@@ -127,6 +127,24 @@ def test_inheritance(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(("all_groups", "found"), [(False, "1234"), (True, "7 8 9")])
+def test_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_groups: bool, found: str) -> None:
+    """The spawner is forked from here, so it knows the groups that this machine's nobody has not."""
+    monkeypatch.setattr(os, "getgrouplist", lambda name, gid: [7, 8, 9] if name == "nobody" else [gid])
+    file = tmp_path / "groups"
+    file.touch()
+    file.chmod(0o666)
+
+    async def scenario(runner: Runner) -> None:
+        runner.all_groups = all_groups
+        assert runner.notify(shell(f"grep Groups: /proc/$$/status >{file}", NOBODY, 1234)) == 0
+
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o111)
+    run(scenario)
+    assert file.read_text().removeprefix("Groups:").split() == found.split()
+
+
 def test_notifies_run_side_by_side_and_nobody_waits(tmp_path: Path) -> None:
     async def scenario(runner: Runner) -> None:
         begin = time.monotonic()

@@ -19,8 +19,21 @@ def test_frame_equals_keepalived() -> None:
 
 
 def test_other_hardware_is_refused() -> None:
-    with pytest.raises(ValueError, match="6 bytes"):
-        gratuitous_arp(bytes(20), IPv4Address("10.0.0.100"))
+    for mac, broadcast in ((bytes(8), None), (bytes(6), b"\xff" * 20), (b"", None)):
+        with pytest.raises(ValueError, match="bytes"):
+            gratuitous_arp(mac, IPv4Address("10.0.0.100"), broadcast)
+
+
+def test_infiniband() -> None:
+    """RFC 4391 section 6: the receiver's link address, the type, two bytes reserved; then ARP of type 32."""
+    mac, everyone = bytes(range(20)), bytes.fromhex("00ffffffff12401b8001000000000000ffffffff")
+    address = IPv4Address("10.0.0.100")
+    frame = gratuitous_arp(mac, address, everyone)
+    assert frame == (
+        everyone + bytes.fromhex("08060000") + bytes.fromhex("0020080014040001")
+        + mac + address.packed + everyone + address.packed
+    )  # fmt: skip
+    assert gratuitous_arp(mac, address)[:8].hex() == "00ffffffff12401b"
 
 
 def test_checksum_of_rfc_1071() -> None:

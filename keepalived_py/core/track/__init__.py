@@ -1,1 +1,1 @@
-"""What an instance's health depends on: check scripts and interfaces."""
+"""What an instance's health depends on: check scripts, interfaces, files, processes, BFD sessions."""

@@ -2,104 +2,121 @@
 
 A tracked object with weight 0 that is bad is a fault; one with another weight
 changes the effective priority.  Objects of a sync group count for each of its
-members.  A member's own weights are ignored in a group unless the group says
-`sync_group_tracking_weight`: the members would drift apart.
+members (`core.track.tracks`).
+
+`reverse` means two things, as in keepalived.  Without a weight it swaps good
+and bad.  With a weight it turns the sign: 20 is added while the object is good,
+`20 reverse` is taken off while it is good; -20 is taken off while it is bad,
+`-20 reverse` added while it is bad.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator
 
-from keepalived_py.base.names import InstanceName, ScriptName
-from keepalived_py.core.track.interface import Interfaces, is_up
-from keepalived_py.core.track.script import ScriptState
+from keepalived_py.core.track.fault import Fault
+from keepalived_py.core.track.file import FAULT_POINTS, points
+from keepalived_py.core.track.interface import Interfaces, is_up, link_faults
+from keepalived_py.core.track.objects import Objects, changed_for
+from keepalived_py.core.track.tracks import Tracks, tracks_of
 from keepalived_py.core.vrrp.priority import weight_now
 from keepalived_py.core.vrrp.state import InstanceState
 from keepalived_py.core.vrrp.timing import OWNER
-from keepalived_py.model.config import Configuration, Instance, TrackedInterface, TrackedScript
+from keepalived_py.model.config import Instance
 
-Scripts = Mapping[ScriptName, ScriptState]
-
-
-class Tracks(NamedTuple):
-    """Everything that one instance tracks, its group's objects included."""
-
-    scripts: tuple[TrackedScript, ...]
-    interfaces: tuple[TrackedInterface, ...]
+__all__ = ["Fault", "Tracks", "changed_for", "faults", "tracks_of", "waiting", "weights"]
 
 
-class Fault(NamedTuple):
-    """One reason to be in FAULT; `line` is logged when it begins ("" for none)."""
-
-    key: str
-    line: str
-
-
-def tracks_of(configuration: Configuration) -> dict[InstanceName, Tracks]:
-    """What each instance tracks."""
-    return {instance.name: _tracks(configuration, instance) for instance in configuration.instances}
-
-
-def _tracks(configuration: Configuration, instance: Instance) -> Tracks:
-    scripts, interfaces = instance.track_scripts, instance.track_interfaces
-    for group in configuration.groups:
-        if instance.name not in group.members:
-            continue
-        if not group.tracking_weight:
-            scripts = tuple(tracked for tracked in scripts if not tracked.weight)
-            interfaces = tuple(link for link in interfaces if not link.weight)
-        scripts += group.track_scripts
-        interfaces += group.track_interfaces
-    return Tracks(scripts, interfaces)
-
-
-def faults(state: InstanceState, tracks: Tracks, scripts: Scripts, interfaces: Interfaces) -> Iterator[Fault]:
+def faults(state: InstanceState, tracks: Tracks, objects: Objects, interfaces: Interfaces) -> Iterator[Fault]:
     """All reasons of the instance itself to be in FAULT."""
-    settings = state.settings
-    name = settings.name
-    facts = interfaces.get(settings.interface)
-    if settings.track_primary and not is_up(interfaces, settings.interface):
-        yield Fault("link", f"({name}): entering FAULT state (interface {settings.interface} down)")
-    if state.source is None:
-        family = settings.destination.version
-        yield Fault("address", f"({name}) entering FAULT state (no IPv{family} address for interface)")
-    if facts is not None and facts.index and not facts.multicast and settings.destination.is_multicast:
-        text = f"interface {settings.interface} does not support multicast, specify unicast peers - disabling"
-        yield Fault("multicast", f"({name}) {text}")
-    for tracked in tracks.scripts:
-        run = scripts.get(tracked.name)
-        if not tracked.weight and run is not None and run.good is not None and run.good is tracked.reverse:
-            yield Fault(
-                f"script {tracked.name}", f"({name}): entering FAULT state due to script {tracked.name}"
-            )
+    name = state.settings.name
+    yield from link_faults(state.settings, interfaces, state.source)
     for link in tracks.interfaces:
         if not link.weight and is_up(interfaces, link.name) is link.reverse:
             how = "up" if link.reverse else "down"
             yield Fault(
                 f"interface {link.name}", f"({name}): entering FAULT state (interface {link.name} {how})"
             )
+    yield from _file_faults(name, tracks, objects)
+    yield from _process_faults(name, tracks, objects)
+    for tracked in tracks.scripts:
+        run = objects.scripts.get(tracked.name)
+        if not tracked.weight and run is not None and run.good is not None and run.good is tracked.reverse:
+            yield Fault(
+                f"script {tracked.name}", f"({name}): entering FAULT state due to script {tracked.name}"
+            )
+    for session in tracks.bfds:
+        known = objects.bfds.get(session.name)
+        if not session.weight and known is not None and known.up is session.reverse:
+            yield Fault(f"bfd {session.name}", "")
 
 
-def waiting(tracks: Tracks, scripts: Scripts) -> frozenset[str]:
-    """The checks with weight 0 that have no result yet."""
-    return frozenset(
+def _file_faults(name: str, tracks: Tracks, objects: Objects) -> Iterator[Fault]:
+    for tracked in tracks.files:
+        known = objects.files.get(tracked.name)
+        if known is not None and points(tracked, known.value) == FAULT_POINTS:
+            status = known.value * tracked.weight * (-1 if tracked.reverse else 1) or FAULT_POINTS
+            text = f"({name}): entering FAULT state (tracked file {tracked.name} has status {status})"
+            yield Fault(f"file {tracked.name}", text)
+
+
+def _process_faults(name: str, tracks: Tracks, objects: Objects) -> Iterator[Fault]:
+    for tracked in tracks.processes:
+        known = objects.processes.get(tracked.name)
+        if (
+            not tracked.weight
+            and known is not None
+            and known.good is not None
+            and known.good is tracked.reverse
+        ):
+            text = f"({name}) entering FAULT state (tracked process {tracked.name} quorum not achieved)"
+            yield Fault(f"process {tracked.name}", text)
+
+
+def waiting(tracks: Tracks, objects: Objects) -> frozenset[str]:
+    """The checks with weight 0 that have no result yet, and the processes that were not counted."""
+    found: list[str] = [
         tracked.name
         for tracked in tracks.scripts
-        if not tracked.weight and tracked.name in scripts and scripts[tracked.name].good is None
-    )
+        if not tracked.weight and (run := objects.scripts.get(tracked.name)) is not None and run.good is None
+    ]
+    found += [
+        tracked.name
+        for tracked in tracks.processes
+        if not tracked.weight
+        and (known := objects.processes.get(tracked.name)) is not None
+        and known.good is None
+    ]
+    return frozenset(found)
 
 
-def weights(settings: Instance, tracks: Tracks, scripts: Scripts, interfaces: Interfaces) -> list[int]:
+def weights(settings: Instance, tracks: Tracks, objects: Objects, interfaces: Interfaces) -> list[int]:
     """What every weighted object adds to the priority now."""
     if settings.base_priority == OWNER:
         return []
     found = [
-        weight_now(tracked.weight, tracked.reverse, scripts[tracked.name].good)
+        weight_now(tracked.weight, tracked.reverse, run.good)
         for tracked in tracks.scripts
-        if tracked.weight and tracked.name in scripts
+        if tracked.weight and (run := objects.scripts.get(tracked.name)) is not None
     ]
     found += [
         weight_now(link.weight, link.reverse, is_up(interfaces, link.name))
         for link in tracks.interfaces
         if link.weight
+    ]
+    found += [
+        added
+        for tracked in tracks.files
+        if tracked.weight
+        and (file := objects.files.get(tracked.name)) is not None
+        and (added := points(tracked, file.value)) != FAULT_POINTS
+    ]
+    found += [
+        weight_now(tracked.weight, tracked.reverse, process.good)
+        for tracked in tracks.processes
+        if tracked.weight and (process := objects.processes.get(tracked.name)) is not None
+    ]
+    found += [
+        weight_now(tracked.weight, tracked.reverse, session.up)
+        for tracked in tracks.bfds
+        if tracked.weight and (session := objects.bfds.get(tracked.name)) is not None
     ]
     return found

@@ -4,6 +4,10 @@ The first run is at once; the period counts from start to start.  A script
 still running when it is due again is not started twice.  The very first
 result decides, whatever `rise` and `fall` are; afterwards `rise` good or
 `fall` bad results in a row are needed to change the verdict.
+
+A reload keeps the verdict.  A check that became another one under its name
+runs at once; if the former one still runs, as soon as that has ended, and what
+it returned says nothing any more.
 """
 
 from typing import NamedTuple
@@ -16,7 +20,10 @@ from keepalived_py.model.events import ScriptFinished
 
 
 class ScriptState(NamedTuple):
-    """One check script.  `good` None: no result yet.  `contrary`: results in a row against `good`."""
+    """One check script.  `good` None: no result yet.  `contrary`: results in a row against `good`.
+
+    `outdated`: what runs now is the check of former settings.
+    """
 
     check: CheckScript
     next_at: Micros
@@ -24,6 +31,7 @@ class ScriptState(NamedTuple):
     status: int = 0
     good: bool | None = None
     contrary: int = 0
+    outdated: bool = False
 
 
 def launch(state: ScriptState, now: Micros, out: list[Effect]) -> ScriptState:
@@ -37,9 +45,28 @@ def launch(state: ScriptState, now: Micros, out: list[Effect]) -> ScriptState:
     return state._replace(next_at=next_at, running=True)
 
 
-def finished(state: ScriptState, event: ScriptFinished, out: list[Effect]) -> ScriptState:
+def started(check: CheckScript, now: Micros, out: list[Effect]) -> ScriptState:
+    """A check that is new runs at once."""
+    return launch(ScriptState(check, now), now, out)
+
+
+def adapted(state: ScriptState, check: CheckScript, now: Micros, out: list[Effect]) -> ScriptState:
+    """The check after a reload."""
+    if state.good is not None:
+        how = "successful" if state.good else "unsuccessful"
+        out.append(WriteLog(f"VRRP_Script({check.name}) considered {how} on reload"))
+    if state.check == check:
+        return state
+    if state.running:
+        return state._replace(check=check, contrary=0, outdated=True)
+    return launch(state._replace(check=check, contrary=0, next_at=now), now, out)
+
+
+def finished(state: ScriptState, event: ScriptFinished, now: Micros, out: list[Effect]) -> ScriptState:
     """The script ended: count its result."""
     state = state._replace(running=False)
+    if state.outdated:
+        return launch(state._replace(outdated=False, next_at=now), now, out)
     name = state.check.name
     exited = not event.signal and not event.timed_out
     if exited and event.status != state.status:

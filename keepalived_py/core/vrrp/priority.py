@@ -21,9 +21,9 @@ def effective_priority(base: int, weights: Iterable[int]) -> int:
 def weight_now(weight: int, reverse: bool, good: bool | None) -> int:
     """What a tracked object adds: a positive weight while it is good, a negative one while it is bad.
 
-    `good` None: not known yet, adds nothing.  `reverse` swaps the conditions.
+    `good` None: not known yet, adds nothing.  `reverse` turns the sign: 20 reverse is taken off while
+    the object is good, -20 reverse added while it is bad.
     """
-    if good is None:
+    if good is None or (weight > 0) is not good:
         return 0
-    well = good is not reverse
-    return weight if (weight > 0) is well else 0
+    return -weight if reverse else weight

@@ -1,0 +1,255 @@
+"""What others undo and what the kernel refuses: put back, asked again, reported.
+
+A MASTER whose address, route or rule was removed by somebody else stays
+MASTER: the thing is put back at once, and an address is announced again.
+(keepalived resigns with priority 0, waits skew_time and takes everything
+anew; hosts would lose their gateway for that long.)  Static routes, rules and
+addresses are put back in the same way.  Things marked `no_track` are left to
+whoever removed them.
+
+What the kernel refuses is logged once, with what it means, and asked again
+with growing pauses as long as it is wanted: an addition while its holder is
+MASTER, a deletion while nobody holds the address.
+"""
+
+from typing import assert_never
+
+from keepalived_py.base.clock import Micros, as_seconds
+from keepalived_py.base.names import InstanceName, InterfaceName
+from keepalived_py.core.holder import holding
+from keepalived_py.core.holder.ledger import (
+    PEACE,
+    Ailing,
+    Undertaking,
+    pause_after_loss,
+    pause_after_refusal,
+)
+from keepalived_py.core.holder.outcomes import (
+    Trouble,
+    is_permanent,
+    line_for,
+    needs_nothing,
+    number_of,
+    subject,
+)
+from keepalived_py.core.holder.things import (
+    STATIC,
+    Thing,
+    adding,
+    everything,
+    interfaces_of,
+    place_of,
+    slot,
+    text_of,
+    thing_of,
+)
+from keepalived_py.core.turn import Turn
+from keepalived_py.model.config import Instance, VirtualAddress
+from keepalived_py.model.effects import (
+    AddAddress,
+    AddRoute,
+    AddRule,
+    BlockAddresses,
+    CreateDevice,
+    DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
+    Effect,
+    Failed,
+    Outcome,
+    TimedOut,
+    UnblockAddresses,
+    WriteLog,
+)
+from keepalived_py.model.network import Rule
+
+
+def statics(turn: Turn) -> tuple[Thing, ...]:
+    """Everything static, in the order in which it is put in."""
+    configuration = turn.configuration
+    return configuration.static_addresses + configuration.static_routes + configuration.static_rules
+
+
+def holds(turn: Turn, owner: InstanceName, thing: Thing) -> bool:
+    """Whether `owner` wants `thing` in the kernel now."""
+    if owner == STATIC:
+        return thing in statics(turn)
+    return turn.is_master(owner) and thing in everything(turn.instances[owner].settings)
+
+
+def lost(turn: Turn, owner: InstanceName, thing: Thing) -> None:
+    """Somebody else took `thing` away; its `owner` wants it."""
+    change = adding(owner, thing)
+    known = turn.books.ailing.get(change)
+    if known is not None and known.retry_at is not None:
+        return
+    recent = known is not None and turn.now - known.since < PEACE
+    attempts = known.attempts + 1 if known is not None and recent else 1
+    pause = pause_after_loss(attempts)
+    when = f"in {as_seconds(pause):g} s" if pause else "at once"
+    if owner:
+        turn.out.append(WriteLog(f"({owner}) {text_of(thing)} is gone, put back {when}"))
+    else:
+        _say_restoring(turn, thing, f", {when}" if pause else "")
+    ailing = Ailing(change, attempts, turn.now, Micros(turn.now + pause) if pause else None)
+    if not pause:
+        _put_back(turn, ailing)
+    turn.books.note(ailing)
+
+
+def _say_restoring(turn: Turn, thing: Thing, when: str = "") -> None:
+    """keepalived's line for static things."""
+    kind = "address " if isinstance(thing, VirtualAddress) else ""
+    text = str(thing) if isinstance(thing, VirtualAddress) else text_of(thing)
+    turn.out.append(WriteLog(f"Restoring deleted static {kind}{text}{when}"))
+
+
+def _put_back(turn: Turn, ailing: Ailing) -> None:
+    """Add it again; an address that was not refused before is announced in the same breath."""
+    change = ailing.undertaking
+    turn.out.append(change)
+    if not ailing.errno and isinstance(change, AddAddress | AddRoute | AddRule) and change.instance:
+        turn.books.count_restored(change.instance)
+        _announce(turn, change)
+
+
+def _announce(turn: Turn, change: Undertaking) -> None:
+    if isinstance(change, AddAddress) and change.instance:
+        settings = turn.instances[change.instance].settings
+        holding.burst(settings, (change.address,), settings.garp.repeat, turn.out)
+
+
+def retry(turn: Turn) -> None:
+    """Whatever is due is tried again, if it is still wanted."""
+    due = [
+        each for each in turn.books.ailing.values() if each.retry_at is not None and each.retry_at <= turn.now
+    ]
+    for ailing in sorted(due, key=lambda each: each.retry_at or 0):
+        if not _wanted(turn, ailing.undertaking):
+            turn.books.forget(ailing.undertaking)
+            continue
+        turn.books.note(ailing._replace(retry_at=None))
+        _put_back(turn, ailing)
+
+
+def _wanted(turn: Turn, undertaking: Undertaking) -> bool:
+    match undertaking:
+        case AddAddress() | AddRoute() | AddRule():
+            return holds(turn, undertaking.instance, thing_of(undertaking))
+        case DeleteAddress():
+            return not is_held(turn, undertaking.address)
+        case DeleteRoute() | DeleteRule():
+            thing = thing_of(undertaking)
+            return not (
+                holds(turn, STATIC, thing) or any(holds(turn, name, thing) for name in turn.instances)
+            )
+        case BlockAddresses():
+            return turn.is_master(undertaking.instance) and _blocks(turn, undertaking)
+        case UnblockAddresses():
+            return not (turn.is_master(undertaking.instance) and _blocks(turn, undertaking))
+        case CreateDevice():
+            facts = turn.interfaces.get(undertaking.device.name)
+            return undertaking.device.name in turn.shape.devices and (facts is None or not facts.index)
+        case _:
+            assert_never(undertaking)
+
+
+def _blocks(turn: Turn, undertaking: BlockAddresses | UnblockAddresses) -> bool:
+    settings: Instance = turn.instances[undertaking.instance].settings
+    return holding.blocks(settings) and set(undertaking.addresses) <= set(holding.all_addresses(settings))
+
+
+def is_held(turn: Turn, virtual: VirtualAddress) -> bool:
+    """Whether anybody wants the place of `virtual` in the kernel now."""
+    holders = turn.shape.holders.get((virtual.interface, virtual.address), ())
+    return any(
+        slot(theirs) == slot(virtual) and (owner == STATIC or turn.is_master(owner))
+        for owner, theirs in holders
+    )
+
+
+def answered(turn: Turn, effect: Effect, outcome: Outcome) -> None:
+    """An undertaking came to an end."""
+    match effect:
+        case AddAddress():
+            turn.books.tick_off_addition(place_of(effect.address))
+            _judge(turn, effect, outcome)
+        case DeleteAddress():
+            _judge(turn, effect, outcome)
+        case (
+            AddRoute()
+            | AddRule()
+            | DeleteRoute()
+            | DeleteRule()
+            | BlockAddresses()
+            | UnblockAddresses()
+            | CreateDevice()
+        ):
+            _judge(turn, effect, outcome)
+        case _:
+            pass
+
+
+def _judge(turn: Turn, undertaking: Undertaking, outcome: Outcome) -> None:
+    if isinstance(outcome, Failed | TimedOut):
+        _refused(turn, undertaking, outcome)
+    else:
+        _succeeded(turn, undertaking)
+
+
+def _succeeded(turn: Turn, undertaking: Undertaking) -> None:
+    known = turn.books.ailing.get(undertaking)
+    if known is None or not known.errno:
+        return
+    turn.books.forget(undertaking)
+    turn.out.append(WriteLog(f"{subject(undertaking)}: succeeded at last"))
+    if _wanted(turn, undertaking):
+        _announce(turn, undertaking)
+
+
+def _refused(turn: Turn, undertaking: Undertaking, trouble: Trouble) -> None:
+    if needs_nothing(undertaking, trouble):
+        return
+    known = turn.books.ailing.get(undertaking)
+    attempts = known.attempts + 1 if known is not None and turn.now - known.since < PEACE else 1
+    number = number_of(trouble)
+    again = not is_permanent(undertaking, trouble) and _wanted(turn, undertaking)
+    pause = pause_after_refusal(attempts) if again else None
+    if known is None or known.errno != number:
+        turn.out.append(
+            WriteLog(line_for(undertaking, trouble, None if pause is None else as_seconds(pause)))
+        )
+    retry_at = None if pause is None else Micros(turn.now + pause)
+    turn.books.note(Ailing(undertaking, attempts, turn.now, retry_at, number))
+
+
+def hasten(turn: Turn, interface: InterfaceName | None) -> None:
+    """`interface` came up, or (None) an address came: what was refused may be possible now."""
+    for ailing in tuple(turn.books.ailing.values()):
+        if not ailing.errno or ailing.retry_at is None:
+            continue
+        change = ailing.undertaking
+        if interface is None:
+            concerned = isinstance(change, AddRoute)
+        else:
+            concerned = isinstance(change, AddAddress | AddRoute | AddRule) and interface in interfaces_of(
+                thing_of(change)
+            )
+        if concerned:
+            turn.books.note(ailing._replace(retry_at=turn.now))
+
+
+def come_back(turn: Turn, interface: InterfaceName) -> None:
+    """`interface` is up again: what is static on it, and routes of a MASTER over it, may be gone.
+
+    The kernel drops the IPv4 routes over an interface that goes down, and tells nobody.
+    """
+    for thing in statics(turn):
+        if thing.tracked and not isinstance(thing, Rule) and interface in interfaces_of(thing):
+            _say_restoring(turn, thing)
+            turn.out.append(adding(STATIC, thing))
+    for name in turn.shape.dependants.get(interface, ()):
+        if turn.is_master(name):
+            for route in turn.instances[name].settings.routes:
+                if route.tracked and interface in interfaces_of(route):
+                    turn.out.append(AddRoute(name, route))

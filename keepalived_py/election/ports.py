@@ -1,0 +1,84 @@
+"""What the shell of an election back-end asks of this machine.
+
+Each port is one small thing that `system` offers, and that tests replace by a
+recorder.  Whatever may take long is awaited; what returns at once returns an
+errno or an outcome.  Nothing here raises for a kernel that refuses.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from keepalived_py.base.clock import Micros
+from keepalived_py.model import effects as fx
+from keepalived_py.model.config import Command, Configuration, VirtualAddress
+from keepalived_py.model.interfaces import Device
+
+
+class LogPort(Protocol):
+    """Where log lines go."""
+
+    def info(self, text: str) -> None: ...
+
+    def detail(self, text: str) -> None: ...
+
+
+class KernelPort(Protocol):
+    """The kernel's tables of addresses, routes and rules."""
+
+    def apply(self, changes: Sequence[fx.KernelChange]) -> Awaitable[Sequence[fx.Outcome]]: ...
+
+
+class ScriptsPort(Protocol):
+    """The process runner; ended checks come back through `VrrpShell.feed`."""
+
+    def notify(self, command: Command) -> int: ...
+
+    def check(self, check: fx.RunCheck) -> int: ...
+
+    async def finish(self, limit_s: float) -> None: ...
+
+
+class NeighbourPort(Protocol):
+    """Sends Ethernet frames; returns 0 or an errno."""
+
+    def send(self, interface_index: int, frame: bytes) -> int: ...
+
+
+class FirewallPort(Protocol):
+    """Drops what goes to and comes from addresses that are not accepted."""
+
+    async def block(self, addresses: Sequence[VirtualAddress]) -> fx.Outcome: ...
+
+    async def unblock(self, addresses: Sequence[VirtualAddress]) -> fx.Outcome: ...
+
+
+class DevicesPort(Protocol):
+    """Makes the interfaces that instances live on."""
+
+    async def create(self, device: Device) -> fx.Outcome: ...
+
+
+class FifosPort(Protocol):
+    """The notify pipes; a line that nobody has room for is lost, never waited for."""
+
+    def write(self, line: str) -> None: ...
+
+    def follow(self, configuration: Configuration) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The parts of this machine that the shell works on.  `now` is monotonic, `wall_clock_s` is UTC."""
+
+    kernel: KernelPort
+    scripts: ScriptsPort
+    neighbours: NeighbourPort
+    firewall: FirewallPort
+    devices: DevicesPort
+    fifos: FifosPort
+    log: LogPort
+    now: Callable[[], Micros]
+    wall_clock_s: Callable[[], int]

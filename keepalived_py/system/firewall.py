@@ -1,0 +1,318 @@
+"""The packet filter: addresses that are held but not accepted, and virtual MAC devices.
+
+The owner of an address answers for it on the link, but with `no_accept` (RFC 9568
+section 6.1, Accept_Mode) nothing may be delivered to it or come from it: only
+neighbour discovery of IPv6 passes.  A virtual MAC device must not send IGMP and
+MLD reports: switches would learn the virtual MAC at the wrong port of a backup.
+They leave by the base interface instead, as copies, and router solicitations not
+at all.
+
+The table is keepalived's, name by name: `nft list ruleset` shows the same under
+both programs.  It is made with the first thing that goes into it, stays with its
+sets empty when nothing is left, and goes at the end; what a killed predecessor
+left under its name is removed first.  As in newer versions the rules for IPv6
+devices also cover reports of MLDv1, and advertisements for the link-local address
+that the device shares with its base interface.
+
+Link-local addresses count together with their interface: by its index, which costs
+less to compare, or by its name if the instance does not track the interface and so
+lives through its being replaced (`dont_track_primary`), unless `nftables_ifindex`.
+
+If somebody flushes the packet filter (as a restart of nftables.service does), the
+next change notices and puts everything in anew.
+
+Two instances may hold the same address (a cluster that moves it between them in one
+reload): an element stays until the last of them gives it up.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from keepalived_py.base.names import Address, InterfaceName
+from keepalived_py.model.config import Configuration, VirtualAddress
+from keepalived_py.model.effects import AlreadySo, Done, Failed, Outcome
+from keepalived_py.model.events import InterfaceFacts
+from keepalived_py.model.interfaces import Device, DeviceKind
+from keepalived_py.system import nftables as nft
+from keepalived_py.system.firewall_rules import BY_INDEX, BY_NAME, MAP, PARENTS, SET, VIPS, Element, Rules
+from keepalived_py.system.nftables import IPV4, IPV6, Kind, Message
+
+# Also what the kernel says of an element that is not there: then the table is not as we left it.
+_VANISHED = Failed(errno.ENOENT)
+
+
+class Vmac(NamedTuple):
+    """A virtual MAC device as the filter knows it.
+
+    `families` are 4 and 6, for whichever addresses live on it.  `shared`: the link-local
+    address it has in common with its base interface, if it has.
+    """
+
+    name: InterfaceName
+    own_index: int
+    base_index: int
+    families: tuple[int, ...]
+    shared: Address | None = None
+
+
+class Firewall:
+    """The filter's table in this network namespace.  Use it inside a running loop.
+
+    `log` gets a line for each table that a predecessor has left.  Nothing raises:
+    what the kernel refuses comes back as Failed, and nothing of it holds then.
+    """
+
+    def __init__(self, configuration: Configuration, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._settings = configuration.globals.firewall
+        self._rules = Rules(self._settings)
+        self._held: Counter[Element] = Counter()
+        self._vmacs: dict[InterfaceName, list[Element]] = {}
+        self._untracked: frozenset[tuple[Address, InterfaceName]] = frozenset()
+        self._channel: nft.Channel | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._turn = asyncio.Lock()
+        self._blocked: dict[tuple[Address, InterfaceName], list[Element]] = {}
+        self.follow(configuration)
+
+    def follow(self, configuration: Configuration) -> None:
+        """A reload.  The table keeps its name and options until it has gone (`clear`)."""
+        self._untracked = frozenset(
+            (address.address, address.interface)
+            for instance in configuration.instances
+            if not instance.track_primary
+            for address in (*instance.addresses, *instance.excluded_addresses)
+            if address.interface == instance.interface or not address.tracked
+        )
+        if not self._rules.families:
+            self._settings = configuration.globals.firewall
+            self._rules = Rules(self._settings)
+
+    async def block(self, addresses: Sequence[VirtualAddress]) -> Outcome:
+        """Drop everything to and from `addresses`, but neighbour discovery.
+
+        Failed(ENODEV) if a link-local address is on an interface that does not exist.
+        """
+        return await self._in_turn(self._block(addresses))
+
+    async def unblock(self, addresses: Sequence[VirtualAddress]) -> Outcome:
+        """Take back `block`; AlreadySo if none of them was blocked."""
+        return await self._in_turn(self._unblock(addresses))
+
+    async def add_vmac(self, vmac: Vmac) -> Outcome:
+        """Have what the device must not send itself leave by its base; again, if it was made anew."""
+        return await self._in_turn(self._add_vmac(vmac))
+
+    async def settle(self, vmacs: Iterable[Vmac]) -> Outcome:
+        """Have exactly these devices in the filter; Failed if one of them was refused."""
+        return await self._in_turn(self._settle(tuple(vmacs)))
+
+    async def remove_vmac(self, name: InterfaceName) -> Outcome:
+        """Take back `add_vmac`; AlreadySo if it was not there."""
+        return await self._in_turn(self._forget(name))
+
+    async def clear(self) -> Outcome:
+        """Remove the table with everything in it.  It is made again when something is added."""
+        return await self._in_turn(self._clear())
+
+    def close(self) -> None:
+        """Close the socket and end the thread; the table stays."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    async def _in_turn(self, change: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """One after the other, and to the end: who stops waiting for a change does not undo it."""
+
+        async def when_free() -> Outcome:
+            async with self._turn:
+                return await change
+
+        return await asyncio.shield(when_free())
+
+    async def _block(self, addresses: Sequence[VirtualAddress]) -> Outcome:
+        wanted = [self._element(address) for address in addresses]
+        found = [element for element in wanted if element is not None]
+        if len(found) < len(wanted):
+            return Failed(errno.ENODEV)
+        outcome = await self._add(found)
+        if not isinstance(outcome, Failed):
+            for address, element in zip(addresses, found, strict=True):
+                self._blocked.setdefault((address.address, address.interface), []).append(element)
+        return outcome
+
+    async def _unblock(self, addresses: Sequence[VirtualAddress]) -> Outcome:
+        known = [self._blocked.get((address.address, address.interface)) for address in addresses]
+        return await self._remove([elements.pop() for elements in known if elements])
+
+    async def _add_vmac(self, vmac: Vmac) -> Outcome:
+        elements = list(self._vmac_elements(vmac))
+        if self._vmacs.get(vmac.name) == elements:
+            return AlreadySo()
+        await self._forget(vmac.name)
+        outcome = await self._add(elements)
+        if not isinstance(outcome, Failed):
+            self._vmacs[vmac.name] = elements
+        return outcome
+
+    async def _settle(self, vmacs: Sequence[Vmac]) -> Outcome:
+        for name in self._vmacs.keys() - {vmac.name for vmac in vmacs}:
+            await self._forget(name)
+        outcomes = [await self._add_vmac(vmac) for vmac in vmacs]
+        return next((one for one in outcomes if isinstance(one, Failed)), Done())
+
+    async def _clear(self) -> Outcome:
+        families, table = self._rules.families, self._rules.table
+        self._held.clear()
+        self._vmacs.clear()
+        self._blocked.clear()
+        self._rules = Rules(self._settings)
+        if not families:
+            return AlreadySo()
+        return await self._commit([nft.delete_table(family, table) for family in families])
+
+    def _element(self, address: VirtualAddress) -> Element | None:
+        family = IPV4 if address.address.version == 4 else IPV6
+        packed = address.address.packed
+        if family == IPV4 or not address.address.is_link_local:
+            return Element(family, VIPS, packed)
+        if not self._settings.ifindex and (address.address, address.interface) in self._untracked:
+            return Element(family, BY_NAME, packed + nft.name(address.interface))
+        try:
+            number = socket.if_nametoindex(address.interface)
+        except OSError:
+            return None
+        return Element(family, BY_INDEX, packed + nft.index(number))
+
+    def _vmac_elements(self, vmac: Vmac) -> Iterator[Element]:
+        own, base = nft.index(vmac.own_index), nft.index(vmac.base_index)
+        if 4 in vmac.families:
+            yield Element(IPV4, MAP, own, base)
+        if 6 in vmac.families:
+            yield Element(IPV6, MAP, own, base)
+            yield Element(IPV6, SET, own)
+            if vmac.shared is not None:
+                device = own if self._settings.ifindex else nft.name(vmac.name)
+                yield Element(IPV6, PARENTS, vmac.shared.packed + device)
+
+    async def _forget(self, name: InterfaceName) -> Outcome:
+        return await self._remove(self._vmacs.pop(name, []))
+
+    async def _add(self, elements: Sequence[Element]) -> Outcome:
+        new = [element for element in dict.fromkeys(elements) if not self._held[element]]
+        outcome = await self._put(self._rules, new) if new else AlreadySo()
+        if outcome == _VANISHED:
+            outcome = await self._restore((*self._held, *new))
+        if not isinstance(outcome, Failed):
+            self._held.update(elements)
+        return outcome
+
+    async def _remove(self, elements: Sequence[Element]) -> Outcome:
+        self._held.subtract(elements)
+        gone = [element for element in dict.fromkeys(elements) if self._held[element] <= 0]
+        for element in gone:
+            del self._held[element]
+        messages = list(_by_set(Kind.DELETE_ELEMENTS, self._rules.table, gone))
+        outcome = await self._commit(messages) if messages else AlreadySo()
+        return await self._restore(tuple(self._held)) if outcome == _VANISHED else outcome
+
+    async def _put(self, rules: Rules, elements: Sequence[Element]) -> Outcome:
+        before = rules.mark()
+        messages = list(rules.needed_by(elements))
+        messages += _by_set(Kind.NEW_ELEMENTS, rules.table, elements)
+        outcome = await self._commit(messages, fresh=not before)
+        if isinstance(outcome, Failed):
+            rules.undo(before)
+        return outcome
+
+    async def _restore(self, elements: Sequence[Element]) -> Outcome:
+        """Somebody flushed the packet filter: put everything in anew."""
+        rules = Rules(self._settings)
+        outcome = await self._put(rules, elements) if elements else AlreadySo()
+        if not isinstance(outcome, Failed):
+            self._rules = rules
+        return outcome
+
+    async def _commit(self, messages: Sequence[Message], fresh: bool = False) -> Outcome:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "firewall", _as_the_main_thread)
+        number, old = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._exchange, messages, fresh
+        )
+        for family in old:
+            self._log(f"Deleting old ip{'' if family == IPV4 else '6'} {self._rules.table} table")
+        return Failed(number) if number else Done()
+
+    def _exchange(self, messages: Sequence[Message], fresh: bool) -> tuple[int, list[int]]:
+        """In the thread: the errno, and the families of tables that were in the way."""
+        try:
+            if self._channel is None:
+                self._channel = nft.Channel()
+        except OSError as error:
+            return error.errno or errno.EIO, []
+        table = self._rules.table
+        old = [family for family in (IPV4, IPV6) if fresh and self._channel.has_table(family, table)]
+        return self._channel.commit([*(nft.delete_table(family, table) for family in old), *messages]), old
+
+
+def _as_the_main_thread() -> None:
+    """A thread starts as an ordinary one; an address is not to wait for that."""
+    with contextlib.suppress(OSError):
+        process = os.getpid()
+        os.sched_setscheduler(0, os.sched_getscheduler(process), os.sched_getparam(process))
+
+
+def _by_set(kind: Kind, table: str, elements: Sequence[Element]) -> Iterator[Message]:
+    """One message for each set, in the order of their first elements."""
+    sets: dict[tuple[int, str], list[nft.Element]] = {}
+    for element in elements:
+        sets.setdefault((element.family, element.set_name), []).append((element.key, element.data))
+    for (family, name), members in sets.items():
+        yield nft.elements(kind, family, table, name, members)
+
+
+def vmac_of(device: Device, families: Iterable[int], shared: Address | None = None) -> Vmac | None:
+    """`device` as it exists now; None if it or its base interface does not."""
+    try:
+        own, base = socket.if_nametoindex(device.name), socket.if_nametoindex(device.base)
+    except OSError:
+        return None
+    return Vmac(device.name, own, base, tuple(families), shared)
+
+
+def vmacs_of(
+    configuration: Configuration, interfaces: Mapping[InterfaceName, InterfaceFacts]
+) -> Iterator[Vmac]:
+    """The devices of a planned configuration that exist, for `Firewall.settle`.
+
+    A device counts for both families if its instance has excluded addresses of the other one.
+    IPv4 instances leave the filter alone with `disable_local_igmp`.
+    """
+    excluded = {one.name: one.excluded_addresses for one in configuration.instances}
+    for device in configuration.devices:
+        if device.kind is not DeviceKind.MACVLAN:
+            continue
+        if device.family == 4 and configuration.globals.disable_local_igmp:
+            continue
+        more = () if device.for_address else excluded.get(device.instance, ())
+        families = sorted({device.family, *(one.address.version for one in more)})
+        vmac = vmac_of(device, families, _link_local(interfaces.get(device.base)))
+        if vmac is not None:
+            yield vmac
+
+
+def _link_local(base: InterfaceFacts | None) -> Address | None:
+    found = () if base is None else base.addresses
+    return next(
+        (one.address for one in found if one.address.is_link_local and one.address.version == 6), None
+    )
