@@ -12,13 +12,15 @@ can be performed without waiting in a lane with nothing before it is performed
 on the spot: a burst of gratuitous ARP costs no task switch.  And what waits is
 begun before the outcome of what was before it is reported, since each report is
 a step of the core: the first ARP goes out as soon as the kernel has the address.
+
+Only a sync group waits for others: its scripts are told when all its members
+have what they take, and have told theirs (`after`).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from itertools import takewhile
 
 from keepalived_py.model.effects import (
     AddAddress,
@@ -41,13 +43,30 @@ Report = Callable[[Effect, Outcome], None]
 KERNEL_CHANGES = (AddAddress, DeleteAddress, AddRoute, DeleteRoute, AddRule, DeleteRule)
 
 
-class _Lane:
-    """A queue, and what is being performed of it."""
+class _Gate:
+    """Stands in a lane until `count` other lanes have come to their end."""
 
-    __slots__ = ("begun", "limit", "pending", "waiting")
+    __slots__ = ("count", "opened")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.opened: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+
+    def one_less(self) -> None:
+        """One of the lanes is at its end."""
+        self.count -= 1
+        if not self.count and not self.opened.done():
+            self.opened.set_result(())
+
+
+class _Lane:
+    """A queue, what is being performed of it, and the gates in others that wait for its end."""
+
+    __slots__ = ("begun", "gates", "limit", "pending", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[Effect] = deque()
+        self.waiting: deque[Effect | _Gate] = deque()
+        self.gates: list[_Gate] = []
         self.begun: Sequence[Effect] = ()
         self.pending: asyncio.Future[Sequence[Outcome]] | None = None
         self.limit: asyncio.TimerHandle | None = None
@@ -73,24 +92,29 @@ class Lanes:
         """Perform `effect` after everything that stands in `lane` already."""
         self.put_all(lane, (effect,))
 
-    def put_all(self, lane: str, effects: Sequence[Effect]) -> None:
-        """Perform `effects` in order, after everything that stands in `lane` already.
+    def put_all(self, lane: str, effects: Sequence[Effect], after: Collection[str] = ()) -> None:
+        """Perform `effects` in order, after what stands already in `lane` and in the lanes `after`.
 
         Changes of the kernel's tables are one batch only if they are put together, or have to wait.
         """
+        others = [self._lanes[name] for name in after if name != lane and name in self._lanes]
         found = self._lanes.get(lane)
-        if found is not None:
-            found.waiting.extend(effects)
-            return
-        self._lanes[lane] = new = _Lane()
+        new = _Lane() if found is None else found
+        if others:
+            gate = _Gate(len(others))
+            new.waiting.append(gate)
+            for other in others:
+                other.gates.append(gate)
         new.waiting.extend(effects)
-        self._advance(lane, new)
+        if found is None:
+            self._lanes[lane] = new
+            self._advance(lane, new)
 
     def discard(self, lane: str, unwanted: Callable[[Effect], bool]) -> None:
         """Forget what waits in `lane` and is `unwanted`; what has begun is finished."""
         found = self._lanes.get(lane)
         if found is not None:
-            kept = [effect for effect in found.waiting if not unwanted(effect)]
+            kept = [one for one in found.waiting if isinstance(one, _Gate) or not unwanted(one)]
             found.waiting.clear()
             found.waiting.extend(kept)
 
@@ -118,31 +142,49 @@ class Lanes:
             # Also after an error that is none of the kernel's: a lane must not stand still for ever.
             if lane.pending is None:
                 del self._lanes[name]
+                for gate in lane.gates:
+                    gate.one_less()
                 if not self._lanes:
                     self._all_done.set()
 
     def _go_on(self, name: str, lane: _Lane) -> None:
         while lane.waiting:
+            first = lane.waiting[0]
+            if isinstance(first, _Gate):
+                lane.waiting.popleft()
+                if first.count:
+                    self._await(name, lane, (), first.opened)
+                    return
+                continue
             effects = self._take(lane.waiting)
             started = self._start(effects)
             if not isinstance(started, Awaitable):
                 for effect, outcome in zip(effects, started, strict=True):
                     self._report(effect, outcome)
                 continue
-            lane.begun = effects
-            lane.pending = asyncio.ensure_future(started)
-            lane.limit = asyncio.get_running_loop().call_later(self._limit_s, self._expired, name, lane)
-            lane.pending.add_done_callback(partial(self._ended, name, lane))
+            self._await(name, lane, effects, started)
             return
 
-    def _take(self, waiting: deque[Effect]) -> list[Effect]:
+    def _await(
+        self, name: str, lane: _Lane, effects: Sequence[Effect], started: Awaitable[Sequence[Outcome]]
+    ) -> None:
+        lane.begun = effects
+        lane.pending = asyncio.ensure_future(started)
+        lane.limit = asyncio.get_running_loop().call_later(self._limit_s, self._expired, name, lane)
+        lane.pending.add_done_callback(partial(self._ended, name, lane))
+
+    def _take(self, waiting: deque[Effect | _Gate]) -> list[Effect]:
         """The next effect, or all changes of the kernel's tables that are next."""
-        if not isinstance(waiting[0], KERNEL_CHANGES):
-            return [waiting.popleft()]
-        batch = list(takewhile(lambda effect: isinstance(effect, KERNEL_CHANGES), waiting))
-        for _ in batch:
-            waiting.popleft()
-        return batch
+        effects: list[Effect] = []
+        while waiting and not isinstance(waiting[0], _Gate):
+            if effects and not isinstance(waiting[0], KERNEL_CHANGES):
+                break
+            one = waiting.popleft()
+            assert not isinstance(one, _Gate)
+            effects.append(one)
+            if not isinstance(one, KERNEL_CHANGES):
+                break
+        return effects
 
     def _start(self, effects: list[Effect]) -> "Awaitable[Sequence[Outcome]] | Sequence[Outcome]":
         try:

@@ -55,11 +55,16 @@ def lane_of(effect: fx.Effect) -> str:
         case fx.RunCheck():
             return f"script {effect.name}"
         case fx.RunNotify() | fx.WriteFifo():
-            return f"instance {effect.owner}"
+            return lane_of_owner(effect.owner)
         case fx.SendAdvert() | fx.RaiseSequence() | fx.RoleChanged() | fx.WriteLog():
             raise AssertionError(f"{effect} does not go through a lane")
         case _:
-            return f"instance {effect.instance}"
+            return lane_of_owner(effect.instance)
+
+
+def lane_of_owner(name: str) -> str:
+    """The lane of an instance or group; that of what is static has no name."""
+    return f"owner {name}"
 
 
 def refusal(effect: fx.SendAdvert, destination: Address, error: int) -> fx.WriteLog | None:

@@ -22,7 +22,7 @@ from keepalived_py.core.track import interface as links
 from keepalived_py.election.announcing import Announcer
 from keepalived_py.election.lanes import Lanes
 from keepalived_py.election.listening import Listeners
-from keepalived_py.election.performing import Performer, lane_of, refusal
+from keepalived_py.election.performing import Performer, lane_of, lane_of_owner, refusal
 from keepalived_py.election.ports import Machine
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
@@ -58,6 +58,7 @@ class VrrpShell:
         performer = Performer(machine, self._announcer)
         self._lanes = Lanes(performer.one, performer.batch, self._report, EFFECT_LIMIT_S)
         self._listeners = Listeners(self._on_packet, self._write_later)
+        self._members: dict[str, tuple[str, ...]] = {}
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._lines: deque[fx.WriteLog] = deque()
@@ -130,6 +131,10 @@ class VrrpShell:
         self.feed(ev.Paused(duration_us))
 
     def _follow(self, configuration: Configuration) -> None:
+        self._members = {
+            lane_of_owner(group.name): tuple(map(lane_of_owner, group.members))
+            for group in configuration.groups
+        }
         self._listeners.follow(configuration, self._interfaces)
         self._announcer.follow(configuration)
         self._machine.fifos.follow(configuration)
@@ -233,7 +238,7 @@ class VrrpShell:
             for effect in effects:
                 if isinstance(effect, fx.DeleteAddress):
                     self._announcer.forget(effect.instance, effect.address)
-        self._lanes.put_all(lane, effects)
+        self._lanes.put_all(lane, effects, self._members.get(lane, ()))
 
     def _expect_other_adverts(self) -> None:
         """Whatever is logged or changes a role may change what an instance advertises."""

@@ -116,6 +116,32 @@ def test_lanes_do_not_wait_for_each_other() -> None:
     assert asyncio.run(run()) == ["b", "slow a"]
 
 
+def test_a_group_is_told_after_all_its_members() -> None:
+    async def run() -> list[str]:
+        hands = Hands()
+        under_test = lanes(hands)
+        put(under_test, "a", "slow a", "a told")
+        put(under_test, "b", "slow b", "slow b again", "b told")
+        under_test.put_all("group", [WriteLog("group told")], after=("a", "b", "group", "no such"))
+        put(under_test, "group", "group again")
+        assert await under_test.drained(2)
+        return hands.done
+
+    assert asyncio.run(run())[-3:] == ["b told", "group told", "group again"]
+
+
+def test_a_group_does_not_wait_for_a_hanging_member_for_ever() -> None:
+    async def run() -> list[str]:
+        hands = Hands()
+        under_test = lanes(hands, limit_s=0.05)
+        put(under_test, "a", "slow never", "slow never again", "slow never more")
+        under_test.put_all("group", [WriteLog("group told")], after=("a",))
+        assert await under_test.drained(2)
+        return hands.done
+
+    assert asyncio.run(run()) == ["group told"]
+
+
 def test_what_needs_no_waiting_is_done_on_the_spot() -> None:
     async def run() -> list[str]:
         hands = Hands()
