@@ -63,6 +63,7 @@ class Variant:
             f"priority {priority}",
             f"advert_int {self.advert_s:g}",
             "garp_master_delay 1",
+            "garp_lower_prio_delay 1",
             *(f"{line}" for line in self.lines),
             *(self.first if me == 1 else ()),
             *(self._unicast(me, peers) if self.unicast else ()),

@@ -67,6 +67,12 @@ def lane_of_owner(name: str) -> str:
     return f"owner {name}"
 
 
+def explanation(change: fx.RoleChanged) -> fx.WriteLog:
+    """Why an instance has changed its role; keepalived has no such line."""
+    text = f"({change.instance}) {change.old.name} to {change.new.name}: {change.reason} ({change.evidence})"
+    return fx.WriteLog(text, detail=True)
+
+
 def refusal(effect: fx.SendAdvert, destination: Address, error: int) -> fx.WriteLog | None:
     """keepalived's line about an advert that could not be sent; None for a resignation, which may fail."""
     name, advert = effect.instance, effect.advert

@@ -22,7 +22,7 @@ from keepalived_py.core.track import interface as links
 from keepalived_py.election.announcing import Announcer
 from keepalived_py.election.lanes import Lanes
 from keepalived_py.election.listening import Listeners
-from keepalived_py.election.performing import Performer, lane_of, lane_of_owner, refusal
+from keepalived_py.election.performing import Performer, explanation, lane_of, lane_of_owner, refusal
 from keepalived_py.election.ports import Machine
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
@@ -220,6 +220,7 @@ class VrrpShell:
                     self._write_later(effect)
                     self._expect_other_adverts()
                 case fx.RoleChanged():
+                    self._write_later(explanation(effect))
                     self._expect_other_adverts()
                 case fx.RaiseSequence():
                     self._listeners.raise_sequence(effect.instance, effect.heard)

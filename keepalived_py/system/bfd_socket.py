@@ -27,8 +27,6 @@ _TC_PRIO_CONTROL = 7
 # Linux numbers that the socket module does not name.
 _IP_PKTINFO = 8
 _IP_RECVTTL = 12
-_IP_MTU_DISCOVER = 10
-_IP_PMTUDISC_DO = 2
 _TTL = struct.Struct("=i")
 
 
@@ -107,8 +105,6 @@ class Sender:
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             self.set_ttl(settings.ttl)
-            if family == socket.AF_INET:
-                self._socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DO)
             self._bind("" if settings.source is None else str(settings.source), first_port)
         except OSError:
             self._socket.close()

@@ -1,18 +1,18 @@
 """What a session says of its parameters when these change, in keepalived's layout."""
 
-from keepalived_py.core.bfd.state import Effect, Session
+from collections.abc import Iterator
+
+from keepalived_py.core.bfd.state import Session
 from keepalived_py.model.effects import WriteLog
 
 
-def changed_parameters(before: Session, after: Session, out: list[Effect]) -> None:
+def changed_parameters(before: Session, after: Session) -> Iterator[WriteLog]:
     """The table of parameters (with -D) and the detection time, if they are others than before."""
     if _shown(before) != _shown(after):
-        out.extend(WriteLog(line, detail=True) for line in _table(after))
+        yield from (WriteLog(line, detail=True) for line in _table(after))
     if before.detection != after.detection:
         pad = " " * (len(after.name) + 2)
-        out.append(
-            WriteLog(f"{pad} Detection time is {after.detection} us (was {before.detection} us)")
-        )
+        yield WriteLog(f"{pad} Detection time is {after.detection} us (was {before.detection} us)")
 
 
 def _shown(session: Session) -> tuple[int, ...]:

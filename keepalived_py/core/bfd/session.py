@@ -77,9 +77,10 @@ def on_packet(
         session = _in_use(session._replace(poll=False))
     if remote != before.remote or session.poll != before.poll:
         session = _timed(session)
+    mark = len(out)
     session = _follow(session, chance, out)
     if session.tx_interval != before.tx_interval or remote != before.remote:
-        changed_parameters(before, session, out)
+        out[mark:mark] = changed_parameters(before, session)
     session = session._replace(silent_at=Micros(now + session.detection))
     if packet.poll:
         session = _send(session, out, final=True)

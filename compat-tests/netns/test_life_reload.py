@@ -1,0 +1,183 @@
+"""Reload without a blink: what did not change goes on as if nothing had happened, on the wire and in the kernel."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from configs import VIP
+from lab import Lab
+from life import address_events, count_logged, for_a_while, gaps_ms, reload, router, text, wait_advert
+from twins import Twins
+
+pytestmark = pytest.mark.netns
+
+INTERVAL_MS = 100
+ONE_AND_A_HALF = 1.5 * INTERVAL_MS
+RELOADS = 10
+
+
+def many(count: int, priority: int = 100, first: int = 1) -> list[str]:
+    """Neighbours that send once a second."""
+    return [
+        router(f"N_{n}", n, priority, (f"10.77.{2 + n // 200}.{n % 200 + 1}/24",), advert_s=1)
+        for n in range(first, first + count)
+        if n != 51
+    ]
+
+
+def start_watched(lab: Lab, subject: str, config: str) -> int:
+    """Start it, wait until the watched one is settled; the time from when on nothing may happen."""
+    lab.start(1, subject, config)
+    lab.wait(lambda: lab.space.holds(1, VIP), 8, "the address is held")
+    lab.wait(lambda: len(lab.capture.adverts(1, vrid=51)) > 15, 8, "adverts")
+    return time.time_ns()
+
+
+def check_undisturbed(lab: Lab, since: int) -> None:
+    """No gap, no announcement, no change of role or address of the watched virtual router."""
+    gaps = gaps_ms(lab, 51, since)
+    print(f"{len(gaps) + 1} adverts, largest gap {max(gaps):.1f} ms")
+    assert max(gaps) <= ONE_AND_A_HALF, sorted(gaps)[-5:]
+    assert not [f for f in lab.capture.arps(1, since) if f.arp_target == VIP]
+    assert not address_events(lab, 1, VIP, since)
+    assert not [line.text for line in lab.programs[1].log if line.time_ns >= since and "(VI_1) Enter" in line.text]
+    assert {f.priority for f in lab.capture.adverts(1, since, 51)} == {100}
+
+
+def test_unchanged_through_ten_reloads(lab: Lab, subject: str) -> None:
+    """The same file ten times in a row, as fast as the daemon takes it."""
+    config = text(router(lines=("garp_master_delay 0",)), *many(3))
+    since = start_watched(lab, subject, config)
+    for _ in range(RELOADS):
+        reload(lab, config)
+    lab.wait(lambda: time.time_ns() - since > 2_000_000_000, 3, "two seconds")
+    check_undisturbed(lab, since)
+
+
+def test_neighbours_come_change_and_go(lab: Lab, subject: str) -> None:
+    """Each reload does something else to the neighbours."""
+    watched = router(lines=("garp_master_delay 0",))
+    since = start_watched(lab, subject, text(watched, *many(3)))
+    for config in (
+        text(watched, *many(20)),
+        text(watched, *many(20, priority=120)),
+        text(*many(5, first=7), watched),
+        text(watched),
+        text(watched, *many(50)),
+        text(watched, *many(50), lines=("vrrp_garp_interval 0.001",)),
+        text(watched, *many(1)),
+    ):
+        reload(lab, config)
+    check_undisturbed(lab, since)
+
+
+def test_unchanged_among_two_hundred(lab: Lab, subject: str) -> None:
+    """Reading, sending and comparing a large file is in nobody's way; neither is one change in it."""
+    watched = router(lines=("garp_master_delay 0",))
+    since = start_watched(lab, subject, text(watched, *many(200)))
+    lab.wait(lambda: bool(lab.capture.adverts(1, vrid=200)), 10, "the last one is MASTER")
+    since = time.time_ns()
+    for turn in range(RELOADS):
+        reload(lab, text(watched, *many(200 - turn), lines=(f"vrrp_garp_master_refresh {turn}",)))
+    check_undisturbed(lab, since)
+
+
+def test_an_address_moves_to_another_instance(lab: Lab, subject: str) -> None:
+    """It is announced for its new holder, and is never gone; back again, too."""
+    moving = "10.77.1.60/24"
+
+    def config(*, moved: bool) -> str:
+        first, second = (f"{VIP}/24",), ("10.77.1.52/24",)
+        if moved:
+            return text(router(addresses=first), router("VI_2", 52, addresses=(*second, moving)))
+        return text(router(addresses=(*first, moving)), router("VI_2", 52, addresses=second))
+
+    lab.start(1, subject, config(moved=False))
+    for address in (VIP, "10.77.1.52", "10.77.1.60"):
+        lab.wait(lambda address=address: lab.space.holds(1, address), 8, address)  # type: ignore[misc]
+    since = time.time_ns()
+    for turn in range(4):
+        reload(lab, config(moved=turn % 2 == 0))
+        lab.wait(lambda: bool(gaps_ms(lab, 51, time.time_ns() - 400_000_000)), 2, "adverts go on")
+    assert not [event for event in lab.watches[1].events if not event.added and event.time_ns >= since]
+    assert max(gaps_ms(lab, 51, since) + gaps_ms(lab, 52, since)) <= ONE_AND_A_HALF
+    assert lab.space.holds(1, "10.77.1.60")
+    counts = {f.vrrp[3] for f in lab.capture.adverts(1, since, 52)}
+    assert counts == {1, 2}
+
+
+def said(lab: Lab) -> list[str]:
+    """Role changes in the log, without the date."""
+    return [line.text.split(": ", 1)[1] for line in lab.programs[1].log if " STATE" in line.text]
+
+
+@pytest.mark.parametrize(
+    "name", ["priority", "version", "rename", "vrid", "addresses", "removed", "owner", "interval", "empty"]
+)
+def test_changes_as_there(twins: Twins, name: str) -> None:
+    """What stays MASTER and what begins anew: the same roles, the same addresses, adverts of the same kind."""
+    before = text(router(advert_s=1), router("VI_2", 52, addresses=("10.77.1.52/24",), advert_s=1))
+    other = router("VI_2", 52, addresses=("10.77.1.52/24",), advert_s=1)
+    after = {
+        "priority": text(router(priority=140, advert_s=1), other),
+        "version": text(router(version=2, advert_s=1), other),
+        "rename": text(router("NEW", advert_s=1), other),
+        "vrid": text(router(vrid=53, advert_s=1), other),
+        "addresses": text(router(addresses=("10.77.1.70/24", "10.77.1.71/24"), advert_s=1), other),
+        "removed": text(other),
+        "owner": text(router(priority=255, advert_s=1), other),
+        "interval": text(router(advert_s=0.5), other),
+        "empty": "",
+    }[name]
+    twins.start(lambda _: before)
+    twins.wait(lambda lab: lab.space.holds(1, VIP) and lab.space.holds(1, "10.77.1.52"), 8, "held")
+    since = time.time_ns()
+    for lab, _ in twins.both:
+        reload(lab, after)
+    for_a_while(1.5 if name != "vrid" else 4.2)
+
+    def kinds(lab: Lab) -> set[tuple[int, ...]]:
+        """Version, router, priority, number of addresses, interval of all adverts since.
+
+        keepalived says farewell to the old file with one more advert of the old kind.
+        """
+        frames = lab.capture.adverts(1, since)
+        found = {(f.vrrp[0], f.vrid, f.priority, f.vrrp[3], *f.vrrp[4:6]) for f in frames}
+        last = {f.vrid: (f.vrrp[0], f.vrid, f.priority, f.vrrp[3], *f.vrrp[4:6]) for f in frames}
+        return set(last.values()) | {kind for kind in found if not kind[2]}
+
+    twins.same(kinds)
+    twins.same(lambda lab: sorted(lab.space.addresses(1)))
+    twins.same(said)
+
+
+def refused(config: str, words: str) -> Callable[[Lab, str], None]:
+    """A test that this file changes nothing."""
+
+    def check(lab: Lab, subject: str) -> None:
+        good = text(router(lines=("garp_master_delay 0",)))
+        since = start_watched(lab, subject, good)
+        program = lab.programs[1]
+        reload(lab, config, said=words)
+        wait_advert(lab, 1, 100, time.time_ns() + 300_000_000)
+        check_undisturbed(lab, since)
+        before = count_logged(program, "Reload complete")
+        reload(lab, good)
+        assert count_logged(program, "Reload complete") == before + 1
+        check_undisturbed(lab, since)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        text(router(), router("VI_2", 52).replace("eth0", "nosuch0")),
+        text(router(), router("VI_2", 51)),
+        text(router(priority=50), router("VI_2", 52).replace("virtual_router_id 52", "")),
+    ],
+    ids=["interface", "twice", "no-vrid"],
+)
+def test_a_bad_file_is_refused_whole(lab: Lab, subject: str, config: str) -> None:
+    """keepalived ends itself here and leaves its addresses on; we go on with what we have, and say so."""
+    refused(config, "New config failed validation")(lab, subject)
