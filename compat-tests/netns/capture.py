@@ -89,7 +89,9 @@ class Frame:
     @property
     def source(self) -> str:
         """The address that an advert comes from."""
-        family, address = (socket.AF_INET6, self.ip[8:24]) if self.is_ipv6 else (socket.AF_INET, self.ip[12:16])
+        family, address = (
+            (socket.AF_INET6, self.ip[8:24]) if self.is_ipv6 else (socket.AF_INET, self.ip[12:16])
+        )
         return socket.inet_ntop(family, address)
 
     @property

@@ -76,7 +76,9 @@ class Heard:
     def _message(self, head: bytes) -> bytes:
         bare = self.message[:2] + bytes((PRIORITY,)) + self.message[3:6] + bytes(2) + self.message[8:]
         version, family = bare[0] >> 4, head[0] >> 4
-        pseudo = b"" if (version, family) == (2, 4) else _addresses(head) + struct.pack(">II", len(bare), _VRRP)
+        pseudo = (
+            b"" if (version, family) == (2, 4) else _addresses(head) + struct.pack(">II", len(bare), _VRRP)
+        )
         if family == 4 and version == 3:
             pseudo = _addresses(head) + struct.pack(">BBH", 0, _VRRP, len(bare))
         return bare[:6] + struct.pack(">H", checksum(pseudo + bare)) + bare[8:]
@@ -183,7 +185,9 @@ class Site:
             )
 
     def _settled(self) -> bool:
-        return run("ip", "-n", self.node, "-o", "-6", "addr", "show", "scope", "link").count("fe80::") == LINKS
+        return (
+            run("ip", "-n", self.node, "-o", "-6", "addr", "show", "scope", "link").count("fe80::") == LINKS
+        )
 
     def down(self) -> None:
         """Delete both."""

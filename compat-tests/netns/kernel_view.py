@@ -52,25 +52,30 @@ def _without(lines: list[str], others: list[str]) -> list[str]:
 
 
 def _tables(namespace: str) -> Iterator[str]:
-    for link in _ip(namespace, "link"):
+    links, addresses, groups = _ip(namespace, (), "link show", "addr show", "maddr show")
+    for link in links:
         yield f"link {_words(link)}"
-    for link in _ip(namespace, "addr"):
+    for link in addresses:
         for address in link["addr_info"]:
             yield f"addr {link['ifname']} {_words(address)}"
     for family in ("-4", "-6"):
-        for route in _ip(namespace, family, "route", "show", "table", "all"):
-            yield f"route{family} {_words(route)}"
-        for rule in _ip(namespace, family, "rule"):
-            yield f"rule{family} {_words(rule)}"
-    for link in _ip(namespace, "maddr"):
+        routes, rules = _ip(namespace, (family,), "route show table all", "rule show")
+        yield from (f"route{family} {_words(route)}" for route in routes)
+        yield from (f"rule{family} {_words(rule)}" for rule in rules)
+    for link in groups:
         for group in sorted(link.get("maddr", ()), key=str):
             yield f"group {link['ifname']} {_words(group)}"
 
 
-def _ip(namespace: str, *words: str) -> list[dict[str, Any]]:
-    shown = run("ip", "-n", namespace, "-d", "-j", *words)
-    found: list[dict[str, Any]] = json.loads(shown or "[]")
-    return [one for one in found if one]
+def _ip(namespace: str, family: tuple[str, ...], *looks: str) -> Iterator[list[dict[str, Any]]]:
+    """What each of `looks` shows; one process for all of them."""
+    lines = "".join(f"{look}\n" for look in looks)
+    shown = run("ip", "-n", namespace, "-d", "-j", *family, "-batch", "-", text_in=lines).strip()
+    decoder = json.JSONDecoder()
+    for _ in looks:
+        found, end = decoder.raw_decode(shown)
+        shown = shown[end:].lstrip()
+        yield [one for one in found if one]
 
 
 def _words(fields: dict[str, Any]) -> str:

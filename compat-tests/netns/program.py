@@ -91,7 +91,7 @@ class Program:
         words = [
             "nsenter", f"--net=/run/netns/{namespace}", *COMMANDS[kind],
             "-n", "-l", "-D", "-G", "-f", str(self.config_path),
-            "-p", str(pid_file), "-r", f"{pid_file}.v", "-c", f"{pid_file}.c", *more,
+            "-p", str(pid_file), "-r", f"{pid_file}.v", "-c", f"{pid_file}.c", "-b", f"{pid_file}.b", *more,
         ]  # fmt: skip
         self._process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -145,7 +145,9 @@ class Space:
                 for scope in ("all", "default", "eth0"):
                     # Nobody makes up addresses (addr_gen_mode 1) or asks whether one is taken.
                     _ipv6(scope, addr_gen_mode=1, accept_dad=0, disable_ipv6=0)
-            batch += "".join(f"addr add {prefix}::{number}/64 dev eth0 nodad\n" for prefix in ("fe80", "fd77"))
+            batch += "".join(
+                f"addr add {prefix}::{number}/64 dev eth0 nodad\n" for prefix in ("fe80", "fd77")
+            )
         run("ip", "-n", name, "-batch", "-", text_in=batch)
 
     def addresses(self, number: int) -> list[str]:

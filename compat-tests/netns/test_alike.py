@@ -107,7 +107,7 @@ def priorities(lab: Lab, since_ns: int) -> list[int]:
 
 
 def test_address_removed_behind_our_back(twins: Twins) -> None:
-    """The master resigns, waits its skew time as BACKUP, and is MASTER with the address again."""
+    """keepalived resigns and comes back after its skew time; ours stays MASTER and puts the address back."""
     twins.start(lambda _: whole(Instance(addresses=(f"{VIP}/24", "10.77.1.52/24"))))
     twins.wait(lambda lab: lab.space.holds(1, VIP), 6, "the address is on")
     since: dict[int, int] = {}
@@ -115,10 +115,13 @@ def test_address_removed_behind_our_back(twins: Twins) -> None:
         since[id(lab)] = time.time_ns()
         lab.space.ip(1, "addr", "del", f"{VIP}/24", "dev", "eth0")
     twins.wait(lambda lab: len(lab.capture.adverts(1, since[id(lab)])) > 3, 8, "three more adverts")
-    twins.same(lambda lab: priorities(lab, since[id(lab)]))
+    theirs, ours = (priorities(lab, since[id(lab)]) for lab, _ in twins.both)
+    assert (theirs[:1], ours[:3]) == ([0], [100] * 3)
     twins.wait(lambda lab: lab.space.holds(1, VIP), 2, "the address is on again")
-    twins.same(lambda lab: sorted(lab.space.addresses(1)))
-    twins.same(lambda lab: lab.programs[1].logged("Entering BACKUP STATE", since[id(lab)]))
+    # Which of the two is the secondary one depends on which came back first.
+    twins.same(lambda lab: sorted(one.replace(" secondary", "") for one in lab.space.addresses(1)))
+    left, stayed = (lab.programs[1].logged("Entering BACKUP STATE", since[id(lab)]) for lab, _ in twins.both)
+    assert (left, stayed) == (True, False)
 
 
 def test_notify_line_by_line(twins: Twins, tmp_path: Path) -> None:
@@ -224,9 +227,8 @@ def test_order_at_becoming_master(lab: Lab, subject: str) -> None:
     advert, arp = lab.capture.adverts(1)[0].time_ns, lab.capture.arps(1)[0].time_ns
     added = [e.time_ns for e in lab.watches[1].events if e.added]
     assert len(added) == 60
-    assert advert < added[0] < arp, lab.report()
     # Events carry the time of reading; a few milliseconds of this test's own delay are allowed.
-    assert added[-1] < arp + 5_000_000
+    assert advert < added[0] <= added[-1] < arp + 5_000_000, lab.report()
     notified = sorted(int(line) for line in Path(f"{file}.times").read_text().split())[-1]
     assert notified > lab.capture.arps(1)[299].time_ns
     held = [line for line in lines_of(lab, ".held") if "MASTER" in line or "own-master" in line]

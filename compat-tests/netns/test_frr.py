@@ -24,8 +24,10 @@ from variants import held
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
 
 ADVERT_S = 0.5
-SLACK_S = 0.35
-EARLY_S = -0.003
+# By node.  FRR counts in whole centiseconds and rounds down; it advertises while the device
+# that it sends from is still coming up, so its first advert may be lost and only the next one seen.
+EARLY_S = {1: -0.013, 2: -0.003}
+SLACK_S = {1: 0.35 + ADVERT_S, 2: 0.35}
 FAMILIES = (4, 6)
 VIPS = {str(VIP4), str(VIP6)}
 
@@ -105,7 +107,9 @@ def beside_frr(directory: Path) -> Iterator[tuple[Lab, Frr]]:
 
 def file(priority: int) -> str:
     """Both virtual routers, as ours has them."""
-    common = f"interface eth0\nvirtual_router_id {VRID}\nversion 3\nadvert_int {ADVERT_S}\npriority {priority}\n"
+    common = (
+        f"interface eth0\nvirtual_router_id {VRID}\nversion 3\nadvert_int {ADVERT_S}\npriority {priority}\n"
+    )
     return "global_defs {\n router_id lab\n}\n" + "".join(
         f"vrrp_instance VI_{family} {{\n{common}virtual_ipaddress {{\n{vip}\n}}\n}}\n"
         for family, vip in ((4, f"{VIP4}/32"), (6, f"{VIP6}/64"))
@@ -140,7 +144,7 @@ def check_gap(lab: Lab, family: int, after: Frame, node: int, theory_s: float) -
     """The first advert of `node` after another one's came when theory says."""
     first = adverts(lab, node, family, after.time_ns + 1)[0]
     late = (first.time_ns - after.time_ns) / SECOND_NS - theory_s
-    assert EARLY_S <= late <= SLACK_S, f"IPv{family}: {late:+.3f} s"
+    assert EARLY_S[node] <= late <= SLACK_S[node], f"IPv{family}: {late:+.3f} s"
 
 
 def check_killed(lab: Lab, node: int, by_node: int, priority: int) -> None:

@@ -1,21 +1,23 @@
 """What stands in the kernel: the same configuration under keepalived and under ours, step by step.
 
 Every file of `kernel/` is given to both programs, each alone on its node.  The whole
-network part of both kernels is compared when they are BACKUP, when they are MASTER,
-when somebody better has made them BACKUP again, and when they have stopped.  Where
-the two differ on purpose, the file says so in its first lines:
+network part of both kernels is compared when they are BACKUP, when they are MASTER, when
+somebody better has made them BACKUP again, when they are MASTER once more, and when
+they have stopped.  Where the two differ on purpose, the file says so in its first
+lines (docs/differences.md has the reasons):
 
     #! master - addr eth0 *10.77.1.1*
 
 means that as MASTER the real program has a line like this and ours has not (`+` is
-the other way round, `~` only the order differs).  Exactly these differences must be
-found: one that is not there any more fails the test like one that is new.
+the other way round, `~` only the order differs; `up` stands for all steps but the
+last).  Exactly these differences must be found: one that is not there any more
+fails the test like one that is new.
 """
 
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,11 +35,17 @@ from space import sweep
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(150)]
 
 FILES = sorted((Path(__file__).parent / "kernel").glob("*.conf"))
-STEPS = ("backup", "master", "again", "stop")
-AT_ONCE = 8
+UP = ("backup", "master", "again", "anew")
+STEPS = (*UP, "stop")
+AT_ONCE = 12
 _EXPECTED = re.compile(r"^#! (\w+(?:,\w+)*) ([-+~]) (.*)$", re.MULTILINE)
 
 Found = dict[str, list[str]]
+Views = Sequence[list[str]]
+
+
+class TooSlow(AssertionError):
+    """The machine was so busy that the BACKUP was over before it could be looked at."""
 
 
 @dataclass
@@ -51,19 +59,33 @@ class Side:
     def view(self) -> list[str]:
         return view(self.site.node)
 
+    def backup(self, instances: int) -> list[str]:
+        """The view as BACKUP, taken as soon as it is: it will not be for long."""
+        self.await_("BACKUP", instances, 20)
+        seen = self.view()
+        if self.entered("MASTER"):
+            raise TooSlow
+        return seen
+
     def entered(self, role: str) -> int:
         """How often an instance became this."""
         return sum(f"Entering {role} STATE" in line.text for line in list(self.program.log))
 
-    def await_(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-        wait(condition, timeout_s, f"{self.program.kind}: {what}\n{self.program.tail()}")
+    def await_(self, role: str, times: int, timeout_s: float) -> None:
+        """Until that many instances have become this; at once a failure when the program has ended."""
+        wait(
+            lambda: self.entered(role) >= times or not self.program.alive(),
+            timeout_s,
+            f"{self.program.kind}: {role}\n{self.program.tail()}",
+        )
+        assert self.program.alive(), self.program.tail()
 
 
 def expected(text: str) -> dict[str, list[str]]:
     """For every step the differences that the file announces, as patterns of lines."""
     found: dict[str, list[str]] = {step: [] for step in STEPS}
     for steps, sign, pattern in _EXPECTED.findall(text):
-        for step in STEPS if steps == "always" else steps.split(","):
+        for step in UP if steps == "up" else steps.split(","):
             found[step].append(f"{sign} {pattern}")
     return found
 
@@ -75,36 +97,38 @@ def surprises(found: list[str], patterns: list[str]) -> list[str]:
     return new + [f"not found any more: {pattern}" for pattern in gone]
 
 
-def settle(sides: list[Side], patterns: list[str], within_s: float) -> list[str]:
+def settle(sides: list[Side], patterns: list[str], within_s: float, first: Views = ()) -> list[str]:
     """What differs; looked at again until nothing surprises or the time is over."""
     end = time.monotonic() + within_s
+    views = first or [side.view() for side in sides]
     while True:
-        found = differences(*(side.view() for side in sides))
+        found = differences(*views)
         if not surprises(found, patterns) or time.monotonic() > end:
             return found
         time.sleep(0.1)
+        views = [side.view() for side in sides]
 
 
-def steps(sides: list[Side], instances: int, patterns: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+def steps(
+    sides: list[Side], instances: int, patterns: dict[str, list[str]]
+) -> Iterator[tuple[str, list[str]]]:
     """The life of both, with what differs at every step."""
-    for side in sides:
-        side.await_(lambda side=side: side.entered("BACKUP") >= instances, 20, "BACKUP")  # type: ignore[misc]
-    yield "backup", settle(sides, patterns["backup"], 1)
-    assert not any(side.entered("MASTER") for side in sides), "too slow to look at the BACKUP"
-    for side in sides:
-        side.await_(lambda side=side: side.entered("MASTER") >= instances, 10, "MASTER")  # type: ignore[misc]
-        side.await_(lambda side=side: len(side.neighbour.heard) >= instances, 5, "adverts")  # type: ignore[misc]
+
+    def entered(role: str, times: int, timeout_s: float = 20) -> None:
+        for side in sides:
+            side.await_(role, times * instances, timeout_s)
+
+    views = [side.backup(instances) for side in sides]
+    yield "backup", settle(sides, patterns["backup"], 1, views)
+    entered("MASTER", 1)
     yield "master", settle(sides, patterns["master"], 3)
     with ExitStack() as stack:
         for side in sides:
             stack.enter_context(side.neighbour.outdoing())
-        for side in sides:
-            side.await_(
-                lambda side=side: side.entered("BACKUP") >= 2 * instances,  # type: ignore[misc]
-                10,
-                "BACKUP after MASTER",
-            )
+        entered("BACKUP", 2)
         yield "again", settle(sides, patterns["again"], 3)
+    entered("MASTER", 2)
+    yield "anew", settle(sides, patterns["anew"], 3)
     for side in sides:
         side.program.send(signal.SIGTERM)
     for side in sides:
@@ -113,7 +137,17 @@ def steps(sides: list[Side], instances: int, patterns: dict[str, list[str]]) -> 
 
 
 def play(file: Path, directory: Path) -> Found:
-    """Run both with this file; what differs at each step."""
+    """Run both with this file, on a busy machine up to three times; what differs at each step."""
+    for number in range(2):
+        try:
+            return play_once(file, directory / str(number))
+        except TooSlow:
+            continue
+    return play_once(file, directory / "last")
+
+
+def play_once(file: Path, directory: Path) -> Found:
+    """One attempt of `play`."""
     text = file.read_text()
     with ExitStack() as stack:
         sides = []

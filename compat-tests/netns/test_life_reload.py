@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from configs import VIP
 from lab import Lab
-from life import address_events, count_logged, for_a_while, gaps_ms, reload, router, text, wait_advert
+from life import address_events, count_logged, for_a_while, gaps_ms, reload, router, text
 from twins import Twins
 
 pytestmark = pytest.mark.netns
@@ -14,6 +14,8 @@ pytestmark = pytest.mark.netns
 INTERVAL_MS = 100
 ONE_AND_A_HALF = 1.5 * INTERVAL_MS
 RELOADS = 10
+UNICAST = ("unicast_peer {", "    10.77.0.99", "}")
+KEPT = "New configuration refused, the running one is kept"
 
 
 def many(count: int, priority: int = 100, first: int = 1) -> list[str]:
@@ -31,6 +33,12 @@ def start_watched(lab: Lab, subject: str, config: str) -> int:
     lab.wait(lambda: lab.space.holds(1, VIP), 8, "the address is held")
     lab.wait(lambda: len(lab.capture.adverts(1, vrid=51)) > 15, 8, "adverts")
     return time.time_ns()
+
+
+def some_more(lab: Lab) -> None:
+    """Wait for three more adverts of the watched one."""
+    since = time.time_ns()
+    lab.wait(lambda: len(lab.capture.adverts(1, since, 51)) > 2, 3, "three more adverts")
 
 
 def check_undisturbed(lab: Lab, since: int) -> None:
@@ -68,6 +76,7 @@ def test_neighbours_come_change_and_go(lab: Lab, subject: str) -> None:
         text(watched, *many(1)),
     ):
         reload(lab, config)
+        some_more(lab)
     check_undisturbed(lab, since)
 
 
@@ -78,7 +87,8 @@ def test_unchanged_among_two_hundred(lab: Lab, subject: str) -> None:
     lab.wait(lambda: bool(lab.capture.adverts(1, vrid=200)), 10, "the last one is MASTER")
     since = time.time_ns()
     for turn in range(RELOADS):
-        reload(lab, text(watched, *many(200 - turn), lines=(f"vrrp_garp_master_refresh {turn}",)))
+        reload(lab, text(watched, *many(200 - turn)))
+        some_more(lab)
     check_undisturbed(lab, since)
 
 
@@ -98,7 +108,7 @@ def test_an_address_moves_to_another_instance(lab: Lab, subject: str) -> None:
     since = time.time_ns()
     for turn in range(4):
         reload(lab, config(moved=turn % 2 == 0))
-        lab.wait(lambda: bool(gaps_ms(lab, 51, time.time_ns() - 400_000_000)), 2, "adverts go on")
+        some_more(lab)
     assert not [event for event in lab.watches[1].events if not event.added and event.time_ns >= since]
     assert max(gaps_ms(lab, 51, since) + gaps_ms(lab, 52, since)) <= ONE_AND_A_HALF
     assert lab.space.holds(1, "10.77.1.60")
@@ -111,44 +121,69 @@ def said(lab: Lab) -> list[str]:
     return [line.text.split(": ", 1)[1] for line in lab.programs[1].log if " STATE" in line.text]
 
 
-@pytest.mark.parametrize(
-    "name", ["priority", "version", "rename", "vrid", "addresses", "removed", "owner", "interval", "empty"]
-)
-def test_changes_as_there(twins: Twins, name: str) -> None:
-    """What stays MASTER and what begins anew: the same roles, the same addresses, adverts of the same kind."""
-    before = text(router(advert_s=1), router("VI_2", 52, addresses=("10.77.1.52/24",), advert_s=1))
-    other = router("VI_2", 52, addresses=("10.77.1.52/24",), advert_s=1)
-    after = {
-        "priority": text(router(priority=140, advert_s=1), other),
-        "version": text(router(version=2, advert_s=1), other),
-        "rename": text(router("NEW", advert_s=1), other),
-        "vrid": text(router(vrid=53, advert_s=1), other),
-        "addresses": text(router(addresses=("10.77.1.70/24", "10.77.1.71/24"), advert_s=1), other),
-        "removed": text(other),
-        "owner": text(router(priority=255, advert_s=1), other),
-        "interval": text(router(advert_s=0.5), other),
-        "empty": "",
-    }[name]
-    twins.start(lambda _: before)
+CHANGES: dict[str, tuple[str, str]] = {
+    name: (router(f"V{at}", at, 100, (f"10.77.1.{at}/32",), advert_s=0.3), after)
+    for name, at, after in (
+        ("nothing", 1, router("V1", 1, 100, ("10.77.1.1/32",), advert_s=0.3)),
+        ("priority", 2, router("V2", 2, 140, ("10.77.1.2/32",), advert_s=0.3)),
+        ("version", 3, router("V3", 3, 100, ("10.77.1.3/32",), advert_s=1, version=2)),
+        ("name", 4, router("other", 4, 100, ("10.77.1.4/32",), advert_s=0.3)),
+        ("vrid", 5, router("V5", 105, 100, ("10.77.1.5/32",), advert_s=0.3)),
+        ("addresses", 6, router("V6", 6, 100, ("10.77.1.106/32", "10.77.1.6/32"), advert_s=0.3)),
+        ("other addresses", 7, router("V7", 7, 100, ("10.77.1.107/32",), advert_s=0.3)),
+        ("removed", 8, ""),
+        ("owner", 9, router("V9", 9, 255, ("10.77.1.9/32",), advert_s=0.3)),
+        ("interval", 10, router("V10", 10, 100, ("10.77.1.10/32",), advert_s=0.6)),
+        ("slower start", 11, router("V11", 11, 100, ("10.77.1.11/32",), ("nopreempt",), advert_s=0.3)),
+        ("unicast", 12, router("V12", 12, 100, ("10.77.1.12/32",), UNICAST, advert_s=0.3)),
+        ("new", 13, router("V13", 13, 100, ("10.77.1.13/32",), advert_s=0.3)),
+    )
+}
+
+
+def kinds(lab: Lab, since: int) -> dict[int, list[tuple[int, ...]]]:
+    """For each virtual router: (version, priority, addresses, interval) of its last advert, and resignations.
+
+    keepalived sends one more advert of the old kind while it reads the new file.
+    """
+    found: dict[int, list[tuple[int, ...]]] = {}
+    for frame in lab.capture.adverts(1, since):
+        old = found.get(frame.vrid, [])
+        kind = (frame.vrrp[0], frame.priority, frame.vrrp[3], *frame.vrrp[4:6])
+        found[frame.vrid] = [*(one for one in old if not one[1]), kind]
+    return found
+
+
+def test_changes_as_there(twins: Twins) -> None:
+    """What stays MASTER and what begins anew: the same roles, addresses and adverts, whatever was changed."""
+    old = [before for name, (before, _) in CHANGES.items() if name != "new"]
+    twins.start(lambda _: text(*old))
+    twins.wait(lambda lab: lab.space.holds(1, "10.77.1.12"), 8, "all are MASTER")
+    twins.wait(lambda lab: len(lab.space.addresses(1)) == len(old) + 1, 2, "all addresses are there")
+    since = time.time_ns()
+    for lab, _ in twins.both:
+        reload(lab, text(*(after for _, after in CHANGES.values())))
+    for vrid in (105, 13):
+        twins.wait(lambda lab, vrid=vrid: bool(lab.capture.adverts(1, since, vrid)), 4, str(vrid))  # type: ignore[misc]
+    for_a_while(0.6)
+    twins.same(lambda lab: kinds(lab, since))
+    twins.same(lambda lab: sorted(lab.space.addresses(1)))
+    twins.same(said)
+
+
+def test_an_empty_file_ends_every_instance(twins: Twins) -> None:
+    """They resign and give up their addresses; the daemon goes on, and takes the next file."""
+    config = text(router(advert_s=0.3), router("VI_2", 52, addresses=("10.77.1.52/32",), advert_s=0.3))
+    twins.start(lambda _: config)
     twins.wait(lambda lab: lab.space.holds(1, VIP) and lab.space.holds(1, "10.77.1.52"), 8, "held")
     since = time.time_ns()
     for lab, _ in twins.both:
-        reload(lab, after)
-    for_a_while(1.5 if name != "vrid" else 4.2)
-
-    def kinds(lab: Lab) -> set[tuple[int, ...]]:
-        """Version, router, priority, number of addresses, interval of all adverts since.
-
-        keepalived says farewell to the old file with one more advert of the old kind.
-        """
-        frames = lab.capture.adverts(1, since)
-        found = {(f.vrrp[0], f.vrid, f.priority, f.vrrp[3], *f.vrrp[4:6]) for f in frames}
-        last = {f.vrid: (f.vrrp[0], f.vrid, f.priority, f.vrrp[3], *f.vrrp[4:6]) for f in frames}
-        return set(last.values()) | {kind for kind in found if not kind[2]}
-
-    twins.same(kinds)
-    twins.same(lambda lab: sorted(lab.space.addresses(1)))
-    twins.same(said)
+        reload(lab, "")
+    twins.wait(lambda lab: len(lab.space.addresses(1)) == 1, 3, "no address is left")
+    twins.same(lambda lab: kinds(lab, since))
+    for lab, _ in twins.both:
+        reload(lab, config)
+    twins.wait(lambda lab: lab.space.holds(1, VIP) and lab.space.holds(1, "10.77.1.52"), 8, "held again")
 
 
 def refused(config: str, words: str) -> Callable[[Lab, str], None]:
@@ -159,7 +194,7 @@ def refused(config: str, words: str) -> Callable[[Lab, str], None]:
         since = start_watched(lab, subject, good)
         program = lab.programs[1]
         reload(lab, config, said=words)
-        wait_advert(lab, 1, 100, time.time_ns() + 300_000_000)
+        some_more(lab)
         check_undisturbed(lab, since)
         before = count_logged(program, "Reload complete")
         reload(lab, good)
@@ -180,4 +215,4 @@ def refused(config: str, words: str) -> Callable[[Lab, str], None]:
 )
 def test_a_bad_file_is_refused_whole(lab: Lab, subject: str, config: str) -> None:
     """keepalived ends itself here and leaves its addresses on; we go on with what we have, and say so."""
-    refused(config, "New config failed validation")(lab, subject)
+    refused(config, KEPT)(lab, subject)

@@ -10,6 +10,7 @@ covers the counter (header checksum, AH digest).
 import signal
 import socket
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from pathlib import Path
 import pytest
 from capture import Frame
 from lab import SECOND_NS, Lab, laboratory
-from space import inside
+from space import inside, run
 from twins import Twins
 from variants import VARIANTS, Variant, file, own
 
@@ -145,13 +146,107 @@ def test_every_frame_of_a_life(twins: Twins) -> None:
     assert all(len(frames) == 1 for frames in found.values())
 
 
+# What the node answers to its neighbours -------------------------------------------
+
+ASKING = bytes((2, 0, 0, 0, 0, 9))
+
+
+def question(vip: str) -> bytes:
+    """Who has `vip`?  Host number 9 asks."""
+    wanted = ip_address(vip)
+    if wanted.version == 4:
+        asked = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + ASKING + ip_address(own(9, 4)).packed
+        return b"\xff" * 6 + ASKING + b"\x08\x06" + asked + bytes(6) + wanted.packed
+    group = bytes.fromhex("ff0200000000000000000001ff") + wanted.packed[13:]
+    source = ip_address("fe80::9").packed
+    body = bytes((135, 0, 0, 0, 0, 0, 0, 0)) + wanted.packed + b"\x01\x01" + ASKING
+    pseudo = source + group + struct.pack("!II", len(body), 58)
+    body = body[:2] + struct.pack("!H", internet_sum(pseudo + body)) + body[4:]
+    head = struct.pack("!IHBB", 6 << 28, len(body), 58, 255)
+    return b"\x33\x33" + group[12:] + ASKING + b"\x86\xdd" + head + source + group + body
+
+
+def replies(lab: Lab, since_ns: int) -> dict[str, list[str]]:
+    """Who answered for which address: the hardware addresses in the frame and in the answer, in any order."""
+    found: dict[str, list[str]] = {}
+    for frame in list(lab.capture.frames):
+        raw = frame.raw
+        if frame.time_ns < since_ns or raw[:6] != ASKING:
+            continue
+        if frame.is_arp and raw[21] == 2:
+            found.setdefault(str(ip_address(raw[28:32])), []).append((raw[6:12] + raw[22:28]).hex())
+        elif frame.is_neighbour_advert:
+            found.setdefault(str(ip_address(raw[62:78])), []).append((raw[6:12] + raw[80:86]).hex())
+    return {vip: sorted(answers) for vip, answers in sorted(found.items())}
+
+
+def proper(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Without what the IPv6 devices of 2.2.7 answer beside the owner.
+
+    They answer for every IPv4 address of the node, and for the link-local address that they share with eth0.
+    """
+    theirs = {
+        vip
+        for variant in ALL
+        if variant.family == 6 and "use_vmac" in variant.lines
+        for vip in variant.addresses
+    }
+    return {
+        vip: [one for one in answers if vip in theirs or not one.startswith("00005e0002")]
+        for vip, answers in found.items()
+    }
+
+
+def reachable(lab: Lab) -> set[str]:
+    """Virtual addresses that answer an echo request from a machine on the bridge."""
+    asked = {vip: f"{vip}%br0" if ":" in vip else vip for variant in ALL for vip in variant.addresses[:1]}
+    words = ["nsenter", f"--net=/run/netns/{lab.space.switch}", "ping", "-n", "-q", "-c", "1", "-W", "1"]
+    running = {
+        vip: subprocess.Popen([*words, name], stdout=subprocess.DEVNULL) for vip, name in asked.items()
+    }
+    return {vip for vip, ping in running.items() if ping.wait(5) == 0}
+
+
+def test_neighbours_find_the_addresses(twins: Twins) -> None:
+    """A question for an address is answered by the same hardware addresses; the same addresses answer echo requests."""
+    twins.start(lambda _: file(ME, PEERS, PRIORITY, ALL))
+    since: dict[int, int] = {}
+    asked = [*(vip for variant in ALL for vip in variant.addresses), own(ME, 4), "fe80::1", own(ME, 6)]
+    for lab, _ in twins.both:
+        settle(lab)
+        with inside(lab.space.switch):
+            Path("/proc/sys/net/ipv6/conf/br0/disable_ipv6").write_text("0")
+        for address in ("10.77.0.200/16", "fe80::200/64"):
+            run(
+                "ip",
+                "-n",
+                lab.space.switch,
+                "addr",
+                "add",
+                address,
+                "dev",
+                "br0",
+                *(("nodad",) if ":" in address else ()),
+            )
+        since[id(lab)] = say(lab, [question(vip) for vip in asked])
+    twins.wait(
+        lambda lab: set(asked) <= set(replies(lab, since[id(lab)])), 3, "every address is answered for"
+    )
+    twins.same(lambda lab: proper(replies(lab, since[id(lab)])))
+    if twins.kind == "ours":
+        found = replies(twins.other, since[id(twins.other)])
+        assert proper(found) == found, "each address has one owner"
+    twins.same(reachable)
+    assert reachable(twins.other) == {variant.addresses[0] for variant in ALL}
+
+
 # What a MASTER answers to somebody else's advert --------------------------------
 
 
 def internet_sum(data: bytes) -> int:
     """The checksum of RFC 1071."""
     data += bytes(len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -175,7 +270,9 @@ def forged(frame: Frame, priority: int) -> bytes:
     if frame.is_ipv6 or raw[message] >> 4 == 3:
         addresses = bytes(raw[22:54] if frame.is_ipv6 else raw[26:34])
         length = len(raw) - message
-        head = addresses + (struct.pack("!IHBB", length, 0, 0, 112) if frame.is_ipv6 else struct.pack("!BBH", 0, 112, length))
+        head = addresses + (
+            struct.pack("!IHBB", length, 0, 0, 112) if frame.is_ipv6 else struct.pack("!BBH", 0, 112, length)
+        )
     raw[message + 6 : message + 8] = struct.pack("!H", internet_sum(head + bytes(raw[message:])))
     if not frame.is_ipv6:
         raw[24:26] = b"\0\0"

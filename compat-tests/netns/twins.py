@@ -107,7 +107,11 @@ def scripts_done(lab: Lab) -> int:
     return len(lines_of(lab, ".times"))
 
 
+# "(VI_1) BACKUP to MASTER: no advert was heard in time (...)": keepalived has no such line.
+_EXPLANATION = re.compile(r"\) [A-Z]+ to (INIT|BACKUP|MASTER|FAULT): ")
+
+
 def log_lines(lab: Lab, *starts: str) -> list[str]:
-    """Lines of node 1's log that begin with one of `starts`, without the date."""
+    """Lines of node 1's log that begin with one of `starts`, without the date and our explanations."""
     texts = [_STAMP.sub("", line.text) for line in lab.programs[1].log]
-    return [text for text in texts if text.startswith(starts)]
+    return [text for text in texts if text.startswith(starts) and not _EXPLANATION.search(text)]

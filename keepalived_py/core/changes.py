@@ -1,5 +1,6 @@
 """What each event but reload, start and stop means for the node."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from keepalived_py.base.clock import Micros
@@ -25,6 +26,8 @@ from keepalived_py.model.effects import (
     WriteLog,
 )
 from keepalived_py.model.network import Route, Rule
+
+Told = ev.EffectDone | ev.AddressAdded
 
 
 def tick(node: Node, now: Micros) -> Step:
@@ -136,25 +139,59 @@ def _exists(turn: Turn, name: InterfaceName) -> bool:
 # -- addresses, routes, rules ---------------------------------------------------
 
 
-def address_added(node: Node, event: ev.AddressAdded, now: Micros) -> Step:
-    """An address is on an interface now."""
-    name, address = event.interface, event.address
+def told(node: Node, events: Sequence[Told], now: Micros) -> Step:
+    """Outcomes of what was asked of the kernel, and addresses that are on interfaces now, in order."""
+    if not node.ledger.additions and not node.ledger.ailing and not any(map(_says_something, events)):
+        return Step(node, ())
     turn = Turn(node, now)
-    virtual = address.address in node.shape.virtual
-    if virtual:
-        turn.present |= {reported_place(name, address)}
-    if not virtual or address.address in node.shape.sources:
-        facts = turn.interfaces.get(name)
-        if facts is not None:
-            turn.set_interface(links.with_address(facts, address))
-        if name in node.shape.links:
-            if not virtual:
-                text = f"Assigned address {address.address} for interface {name}"
-                turn.out.append(WriteLog(text, detail=True))
-            why = Why("an address was assigned", f"{address.address} on {name}")
-            turn.reassess(node.shape.dependants[name], why)
-    upkeep.hasten(turn, None)
+    added = [event for event in events if isinstance(event, ev.AddressAdded)]
+    virtual = node.shape.virtual
+    turn.present |= {
+        reported_place(event.interface, event.address) for event in added if event.address.address in virtual
+    }
+    for event in events:
+        match event:
+            case ev.AddressAdded():
+                _address_added(turn, event)
+            case ev.EffectDone():
+                _effect_done(turn, event)
+            case _:
+                assert_never(event)
+    if added:
+        upkeep.hasten(turn, None)
     return turn.close()
+
+
+def _says_something(event: Told) -> bool:
+    """Whether it has to be looked at though nothing is under way and nothing is in trouble."""
+    if isinstance(event, ev.AddressAdded):
+        return True
+    deleted = isinstance(event.effect, DeleteAddress) and not isinstance(event.outcome, Done)
+    return deleted or isinstance(event.outcome, Failed | TimedOut)
+
+
+def _address_added(turn: Turn, event: ev.AddressAdded) -> None:
+    name, address = event.interface, event.address
+    virtual = address.address in turn.shape.virtual
+    if virtual and address.address not in turn.shape.sources:
+        return
+    facts = turn.interfaces.get(name)
+    if facts is not None:
+        turn.set_interface(links.with_address(facts, address))
+    if name in turn.shape.links:
+        if not virtual:
+            text = f"Assigned address {address.address} for interface {name}"
+            turn.out.append(WriteLog(text, detail=True))
+        why = Why("an address was assigned", f"{address.address} on {name}")
+        turn.reassess(turn.shape.dependants[name], why)
+
+
+def _effect_done(turn: Turn, event: ev.EffectDone) -> None:
+    """An undertaking has an outcome; a deletion that did not happen will not be reported either."""
+    effect, outcome = event.effect, event.outcome
+    if isinstance(effect, DeleteAddress) and not isinstance(outcome, Done):
+        turn.books.tick_off_removal(place_of(effect.address))
+    upkeep.answered(turn, effect, outcome)
 
 
 def address_removed(node: Node, event: ev.AddressRemoved, now: Micros) -> Step:
@@ -218,22 +255,6 @@ def _lost_by_all(turn: Turn, thing: Route | Rule) -> None:
         for owner in (STATIC, *turn.instances):
             if upkeep.holds(turn, owner, thing):
                 upkeep.lost(turn, owner, thing)
-
-
-def effect_done(node: Node, event: ev.EffectDone, now: Micros) -> Step:
-    """An undertaking has an outcome; a deletion that did not happen will not be reported either."""
-    effect, outcome = event.effect, event.outcome
-    ledger = node.ledger
-    fine = not isinstance(outcome, Failed | TimedOut)
-    counted = isinstance(effect, DeleteAddress) and not isinstance(outcome, Done)
-    if fine and not counted and not ledger.ailing and not ledger.additions:
-        return Step(node, ())
-    turn = Turn(node, now)
-    if isinstance(effect, DeleteAddress) and not isinstance(outcome, Done):
-        # It will not be reported.
-        turn.books.tick_off_removal(place_of(effect.address))
-    upkeep.answered(turn, effect, outcome)
-    return turn.close()
 
 
 # -- tracked objects ------------------------------------------------------------

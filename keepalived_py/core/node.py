@@ -11,7 +11,7 @@ a short way that copies nothing but the instance's own state and the shard it
 stands in: its cost does not grow with the number of instances.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 
 from keepalived_py.base.clock import Micros
@@ -27,7 +27,7 @@ from keepalived_py.model.config import Configuration
 from keepalived_py.model.effects import Effect, WriteLog
 from keepalived_py.model.packet import Advert
 
-__all__ = ["Counters", "InstanceState", "Node", "Step", "next_deadline", "start", "step"]
+__all__ = ["Counters", "InstanceState", "Node", "Step", "next_deadline", "start", "step", "tell"]
 
 
 def start(
@@ -60,14 +60,12 @@ def step(node: Node, event: ev.Event, now: Micros) -> Step:
             return _advert(node, event, now)
         case ev.Tick():
             return changes.tick(node, now)
-        case ev.EffectDone():
-            return changes.effect_done(node, event, now)
+        case ev.EffectDone() | ev.AddressAdded():
+            return changes.told(node, (event,), now)
         case ev.PacketUndecodable():
             return Step(node._replace(undecodable=node.undecodable + 1), ())
         case ev.LinkChanged():
             return changes.link(node, event, now)
-        case ev.AddressAdded():
-            return changes.address_added(node, event, now)
         case ev.AddressRemoved():
             return changes.address_removed(node, event, now)
         case ev.RouteLost():
@@ -84,6 +82,11 @@ def step(node: Node, event: ev.Event, now: Micros) -> Step:
             return opening.stop(node, event.release, now)
         case _:
             assert_never(event)
+
+
+def tell(node: Node, events: Sequence[changes.Told], now: Micros) -> Step:
+    """What several such events make of the node, one after the other, in one step."""
+    return Step(node, ()) if node.stopped else changes.told(node, events, now)
 
 
 def _advert(node: Node, event: ev.AdvertReceived, now: Micros) -> Step:

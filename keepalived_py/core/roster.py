@@ -10,6 +10,7 @@ looks into shards that have something.
 """
 
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Self
 
 from keepalived_py.base.clock import Micros
@@ -65,8 +66,19 @@ class Instances(Mapping[InstanceName, InstanceState]):
         """The earliest deadline of any instance."""
         return None if self._first == NEVER else Micros(self._first)
 
+    def due_by(self, until: Micros | int) -> int:
+        """How many have a deadline at `until` or before."""
+        if self._first > until:
+            return 0
+        return sum(
+            due <= until
+            for number, first in enumerate(self._firsts)
+            if first <= until
+            for due in self._dues[number]
+        )
+
     def overdue(self, now: Micros) -> list[tuple[Micros, InstanceName]]:
-        """Who has a deadline at `now` or before, the longest overdue first."""
+        """Who has a deadline at `now` or before, the longest overdue first, in the file's order at a tie."""
         found = [
             (Micros(due), state.settings.name)
             for number, first in enumerate(self._firsts)
@@ -74,7 +86,7 @@ class Instances(Mapping[InstanceName, InstanceState]):
             for due, state in zip(self._dues[number], self._shards[number], strict=True)
             if due <= now
         ]
-        found.sort()
+        found.sort(key=itemgetter(0))
         return found
 
     def with_one(self, name: InstanceName, state: InstanceState) -> Self:
@@ -92,19 +104,20 @@ class Instances(Mapping[InstanceName, InstanceState]):
 
     def with_many(self, changed: Mapping[InstanceName, InstanceState]) -> Self:
         """The same instances, but for those `changed`."""
-        shards = {place // WIDTH for place in map(self._places.__getitem__, changed)}
-        if not shards:
-            return self
-        opened = {number: list(self._shards[number]) for number in shards}
+        if len(changed) < 2:
+            return self.with_one(*next(iter(changed.items()))) if changed else self
+        opened: dict[int, tuple[list[InstanceState], list[int]]] = {}
         for name, state in changed.items():
-            place = self._places[name]
-            opened[place // WIDTH][place % WIDTH] = state
-        closed, dues, firsts = list(self._shards), list(self._dues), list(self._firsts)
-        for number, states in opened.items():
-            closed[number] = tuple(states)
-            dues[number] = tuple(map(_due, states))
-            firsts[number] = min(dues[number])
-        return self._made(tuple(closed), tuple(dues), tuple(firsts))
+            number, at = divmod(self._places[name], WIDTH)
+            if number not in opened:
+                opened[number] = list(self._shards[number]), list(self._dues[number])
+            opened[number][0][at] = state
+            opened[number][1][at] = _due(state)
+        shards, dues, firsts = list(self._shards), list(self._dues), list(self._firsts)
+        for number, (states, own_dues) in opened.items():
+            shards[number], dues[number] = tuple(states), tuple(own_dues)
+            firsts[number] = min(own_dues)
+        return self._made(tuple(shards), tuple(dues), tuple(firsts))
 
     def _made(self, shards: tuple[Shard, ...], dues: tuple[Dues, ...], firsts: Dues) -> Self:
         made = type(self).__new__(type(self))

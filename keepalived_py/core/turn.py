@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import GroupName, InstanceName, InterfaceName
 from keepalived_py.core.holder.ledger import Books
-from keepalived_py.core.holder.things import Place, place_of
+from keepalived_py.core.holder.things import STATIC, Place, Thing, bare, place_of
 from keepalived_py.core.notify import scripts as notify_scripts
 from keepalived_py.core.roster import Draft
 from keepalived_py.core.track import health, objects
@@ -23,7 +23,15 @@ from keepalived_py.core.vrrp.priority import effective_priority
 from keepalived_py.core.vrrp.state import InstanceState, Why
 from keepalived_py.core.world import Node, Shape, Step
 from keepalived_py.model.config import Configuration, SyncGroup
-from keepalived_py.model.effects import AddAddress, DeleteAddress, Effect, Role, WriteLog
+from keepalived_py.model.effects import (
+    AddAddress,
+    DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
+    Effect,
+    Role,
+    WriteLog,
+)
 from keepalived_py.model.events import InterfaceFacts
 
 
@@ -63,6 +71,7 @@ class Turn:
 
     def close(self, *, stopped: bool = False) -> Step:
         """The next node, with everything we asked of the kernel noted as ours."""
+        self._keep_what_others_hold()
         for effect in self.out:
             if isinstance(effect, DeleteAddress):
                 self.books.expect_removal(place_of(effect.address))
@@ -81,6 +90,23 @@ class Turn:
             stopped=stopped,
         )
         return Step(node, tuple(self.out))
+
+    def _keep_what_others_hold(self) -> None:
+        """A route or rule that is static too, or another MASTER's, stays when one holder gives it up.
+
+        The kernel has it once.  An address needs no such care: its deletion is reported, and it is put back.
+        """
+        if not any(isinstance(effect, DeleteRoute | DeleteRule) and effect.instance for effect in self.out):
+            return
+        holders: dict[Thing, set[InstanceName]] = {}
+        configuration = self.configuration
+        for thing in configuration.static_routes + configuration.static_rules:
+            holders.setdefault(bare(thing), set()).add(STATIC)
+        for name, state in self.instances.items():
+            if state.role is Role.MASTER:
+                for thing in state.settings.routes + state.settings.rules:
+                    holders.setdefault(bare(thing), set()).add(name)
+        self.out = [effect for effect in self.out if not _is_held_by_others(effect, holders)]
 
     def set_interface(self, facts: InterfaceFacts) -> None:
         """This is what is known of an interface now."""
@@ -200,3 +226,13 @@ class Turn:
         if role is not self.group_roles.get(group.name, Role.INIT):
             self.group_roles = {**self.group_roles, group.name: role}
             notify_scripts.notify(group.notifies, "GROUP", group.name, role.name, 0, self.out)
+
+
+def _is_held_by_others(effect: Effect, holders: Mapping[Thing, set[InstanceName]]) -> bool:
+    match effect:
+        case DeleteRoute(owner, thing) if owner:
+            return bool(holders.get(bare(thing), set()) - {owner})
+        case DeleteRule(owner, thing) if owner:
+            return bool(holders.get(bare(thing), set()) - {owner})
+        case _:
+            return False

@@ -198,7 +198,9 @@ def _judge(turn: Turn, undertaking: Undertaking, outcome: Outcome) -> None:
 
 
 def _succeeded(turn: Turn, undertaking: Undertaking) -> None:
-    known = turn.books.ailing.get(undertaking)
+    ailing = turn.books.ailing
+    # To look an undertaking up costs more than all the rest, and mostly nothing is in trouble.
+    known = ailing.get(undertaking) if ailing else None
     if known is None or not known.errno:
         return
     turn.books.forget(undertaking)

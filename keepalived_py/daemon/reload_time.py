@@ -18,14 +18,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from keepalived_py.base.logs import Log
-from keepalived_py.daemon.inotify import DirectoryGone, DirectoryWatch
 from keepalived_py.model.globals import Reload
+from keepalived_py.system import inotify
+from keepalived_py.system.inotify import Inotify
 
 _FORMATS = {8: "%H:%M:%S", 17: "%y-%m-%d %H:%M:%S", 19: "%Y-%m-%d %H:%M:%S"}
 _TIME_ONLY = 8
 _LONGEST_LINE = 20
 # A clock that is set is noticed within this time.
 _LOOK_AGAIN_S = 5.0
+_ENTRY = inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE
+_SELF = inotify.DELETE_SELF | inotify.MOVE_SELF
+_GONE = _SELF | inotify.IGNORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class ReloadTimer:
         self._file = settings.time_file or ""
         self._repeat = settings.repeat
         self._time: ReloadTime | None = None
-        self._watch: DirectoryWatch | None = None
+        self._watch: Inotify | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -98,7 +102,7 @@ class ReloadTimer:
         if not self._file:
             return
         try:
-            self._watch = DirectoryWatch(directory)
+            self._watch = _watching(directory)
         except OSError:
             self._log.info(f"Unable to monitor reload timer file directory {directory}- ignoring")
             return
@@ -107,7 +111,7 @@ class ReloadTimer:
     @property
     def descriptor(self) -> int | None:
         """What to wait for input on; then call `on_change`."""
-        return None if self._watch is None else self._watch.descriptor
+        return None if self._watch is None else self._watch.fileno()
 
     def patience_s(self) -> float | None:
         """How long at most to wait before `due` is asked again."""
@@ -130,15 +134,15 @@ class ReloadTimer:
         """Something has happened in the directory."""
         if self._watch is None:
             return
-        try:
-            names = self._watch.names()
-        except DirectoryGone:
+        events = self._watch.read()
+        if any(event.mask & _GONE for event in events):
             self._cancel()
             self.close()
             text = "Directory of reload timer file has disappeared. Monitoring stopped."
             self._log.info(text)
             return
-        if os.path.basename(self._file) in names:
+        name = os.path.basename(self._file)
+        if any(event.name == name or event.mask & inotify.OVERFLOW for event in events):
             self._read()
 
     def close(self) -> None:
@@ -168,6 +172,17 @@ class ReloadTimer:
         if self._time is not None:
             self._log.info(f"Cancelling reload scheduled for {_shown(self._time)}")
             self._time = None
+
+
+def _watching(directory: str) -> Inotify:
+    """Hears of the entries of `directory` and of its own end; raises OSError if it cannot be watched."""
+    watch = Inotify()
+    try:
+        watch.watch(directory, _ENTRY | _SELF)
+    except OSError:
+        watch.close()
+        raise
+    return watch
 
 
 def _first_line(path: str) -> str:

@@ -23,8 +23,6 @@ _IDLE_GLOBALS = frozenset(
         "namespace_with_ipsets",
         "json_version",
         "files",
-        "receive_buffers.vrrp_command",
-        "receive_buffers.vrrp_monitor",
         "receive_buffers.lvs_command",
         "receive_buffers.lvs_monitor",
     }

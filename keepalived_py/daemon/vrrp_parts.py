@@ -76,6 +76,7 @@ class Parts:
         self._log.detail("Registering Kernel netlink reflector")
         self._log.detail("Registering Kernel netlink command channel")
         await self._kernel.open()
+        self._size_buffers(configuration)
         self._following = asyncio.get_running_loop().create_task(self._follow_kernel())
         self._firewall = Firewall(configuration, self._log.info)
         planned = await self._planned(configuration)
@@ -107,6 +108,7 @@ class Parts:
         """A reload: first what the new configuration needs, then the shell, then what nobody needs."""
         assert self._shell is not None
         self._runner.all_groups = configuration.globals.set_supplementary_groups
+        self._size_buffers(configuration)
         news: list[ev.Event] = [
             *await self._files.follow(configuration),
             *await self._processes.follow(configuration),
@@ -126,6 +128,10 @@ class Parts:
         await self._shell.settled()
         await self._devices.settle(planned)
         await self._filter_devices()
+
+    def _size_buffers(self, configuration: Configuration) -> None:
+        for line in self._kernel.size_buffers(configuration.globals.receive_buffers):
+            self._log.info(line)
 
     async def close(self, release: bool) -> None:
         """Give everything back; without `release` devices, addresses and filters stay as they are."""

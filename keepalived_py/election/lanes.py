@@ -3,9 +3,9 @@
 A lane is a queue.  Effects of one lane are performed one after the other
 ("addresses, then ARP, then notify"); lanes do not wait for each other.  What
 changes the kernel's tables is handed over in batches: all that stand together
-at the head of a lane are one request.  Everything has a time limit, and its
-outcome is handed back, so that a kernel or a script that hangs is an event like
-any other.
+at the head of a lane are one request, and lanes that are put together share
+one.  Everything has a time limit, and its outcome is handed back, so that a
+kernel or a script that hangs is an event like any other.
 
 A lane exists only while something of it is being performed.  An effect that
 can be performed without waiting in a lane with nothing before it is performed
@@ -13,13 +13,18 @@ on the spot: a burst of gratuitous ARP costs no task switch.  And what waits is
 begun before the outcome of what was before it is reported, since each report is
 a step of the core: the first ARP goes out as soon as the kernel has the address.
 
+When a hundred lanes may go on at once, they take turns: each performs what it has up
+to the first effect that it has performed already (an announcement is repeated as the very
+same value), and the rest in the next turn of the loop.  So every address is announced
+once before any is announced again.
+
 Only a sync group waits for others: its scripts are told when all its members
 have what they take, and have told theirs (`after`).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from keepalived_py.model.effects import (
@@ -41,6 +46,8 @@ PerformBatch = Callable[[Sequence[KernelChange]], Awaitable[Sequence[Outcome]]]
 Report = Callable[[Effect, Outcome], None]
 
 KERNEL_CHANGES = (AddAddress, DeleteAddress, AddRoute, DeleteRoute, AddRule, DeleteRule)
+# Lanes share a request up to so many changes, so that those of the first go on while the last are written.
+_SHARED = 64
 
 
 class _Gate:
@@ -62,12 +69,23 @@ class _Gate:
 class _Lane:
     """A queue, what is being performed of it, and the gates in others that wait for its end."""
 
-    __slots__ = ("begun", "gates", "limit", "pending", "waiting")
+    __slots__ = ("begun", "busy", "gates", "name", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.waiting: deque[Effect | _Gate] = deque()
         self.gates: list[_Gate] = []
         self.begun: Sequence[Effect] = ()
+        self.busy = False
+
+
+class _Batch:
+    """What lanes have begun and wait for together."""
+
+    __slots__ = ("lanes", "limit", "pending")
+
+    def __init__(self, lanes: list[_Lane]) -> None:
+        self.lanes = lanes
         self.pending: asyncio.Future[Sequence[Outcome]] | None = None
         self.limit: asyncio.TimerHandle | None = None
 
@@ -90,25 +108,39 @@ class Lanes:
 
     def put(self, lane: str, effect: Effect) -> None:
         """Perform `effect` after everything that stands in `lane` already."""
-        self.put_all(lane, (effect,))
+        self.put_many({lane: (effect,)})
 
     def put_all(self, lane: str, effects: Sequence[Effect], after: Collection[str] = ()) -> None:
-        """Perform `effects` in order, after what stands already in `lane` and in the lanes `after`.
+        """Perform `effects` in order, after what stands already in `lane` and in the lanes `after`."""
+        self.put_many({lane: effects}, {lane: after})
+
+    def put_many(
+        self, effects: Mapping[str, Sequence[Effect]], after: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        """As `put_all`, for the `effects` of several lanes; `after` by lane.
 
         Changes of the kernel's tables are one batch only if they are put together, or have to wait.
         """
-        others = [self._lanes[name] for name in after if name != lane and name in self._lanes]
-        found = self._lanes.get(lane)
-        new = _Lane() if found is None else found
+        free = []
+        for name, waiting in effects.items():
+            lane = self._lanes.get(name)
+            if lane is None:
+                lane = _Lane(name)
+                free.append(lane)
+            if after:
+                self._close_gate(lane, after.get(name, ()))
+            lane.waiting.extend(waiting)
+            self._lanes[name] = lane
+        if free:
+            self._advance(free)
+
+    def _close_gate(self, lane: _Lane, after: Collection[str]) -> None:
+        others = [self._lanes[name] for name in after if name != lane.name and name in self._lanes]
         if others:
             gate = _Gate(len(others))
-            new.waiting.append(gate)
+            lane.waiting.append(gate)
             for other in others:
                 other.gates.append(gate)
-        new.waiting.extend(effects)
-        if found is None:
-            self._lanes[lane] = new
-            self._advance(lane, new)
 
     def discard(self, lane: str, unwanted: Callable[[Effect], bool]) -> None:
         """Forget what waits in `lane` and is `unwanted`; what has begun is finished."""
@@ -134,88 +166,142 @@ class Lanes:
             return False
         return True
 
-    def _advance(self, name: str, lane: _Lane) -> None:
-        """Perform what waits in `lane`, and close it if nothing of that takes time."""
-        try:
-            self._go_on(name, lane)
-        finally:
-            # Also after an error that is none of the kernel's: a lane must not stand still for ever.
-            if lane.pending is None:
-                del self._lanes[name]
-                for gate in lane.gates:
-                    gate.one_less()
-                if not self._lanes:
-                    self._all_done.set()
+    def _advance(self, free: list[_Lane]) -> None:
+        """Perform what waits in the lanes that are `free`; those where nothing takes time are closed."""
+        bug: Exception | None = None
+        following = []
+        self._begin_changes(free)
+        for lane in free:
+            try:
+                if not lane.busy and self._take_turn(lane):
+                    lane.busy = True
+                    following.append(lane)
+            except Exception as error:
+                # None of the kernel's: a lane must not stand still for ever, nor the others.
+                lane.waiting.clear()
+                bug = error
+        for lane in free:
+            if not lane.busy:
+                self._close(lane)
+        if following:
+            asyncio.get_running_loop().call_soon(self._resume, following)
+        if bug is not None:
+            raise bug
 
-    def _go_on(self, name: str, lane: _Lane) -> None:
-        while lane.waiting:
-            first = lane.waiting[0]
-            if isinstance(first, _Gate):
-                lane.waiting.popleft()
-                if first.count:
-                    self._await(name, lane, (), first.opened)
-                    return
+    def _resume(self, lanes: list[_Lane]) -> None:
+        for lane in lanes:
+            lane.busy = False
+        self._advance(lanes)
+
+    def _close(self, lane: _Lane) -> None:
+        del self._lanes[lane.name]
+        for gate in lane.gates:
+            gate.one_less()
+        if not self._lanes:
+            self._all_done.set()
+
+    def _begin_changes(self, ready: list[_Lane]) -> None:
+        """Begin all changes of the kernel's tables that are next."""
+        sharing: list[_Lane] = []
+        changes: list[KernelChange] = []
+        for lane in ready:
+            own = _changes_at(lane.waiting)
+            if not own:
                 continue
-            effects = self._take(lane.waiting)
-            started = self._start(effects)
-            if not isinstance(started, Awaitable):
-                for effect, outcome in zip(effects, started, strict=True):
-                    self._report(effect, outcome)
-                continue
-            self._await(name, lane, effects, started)
-            return
+            lane.begun, lane.busy = own, True
+            sharing.append(lane)
+            changes += own
+            if len(changes) >= _SHARED:
+                self._begin_batch(sharing, changes)
+                sharing, changes = [], []
+        if sharing:
+            self._begin_batch(sharing, changes)
 
-    def _await(
-        self, name: str, lane: _Lane, effects: Sequence[Effect], started: Awaitable[Sequence[Outcome]]
-    ) -> None:
-        lane.begun = effects
-        lane.pending = asyncio.ensure_future(started)
-        lane.limit = asyncio.get_running_loop().call_later(self._limit_s, self._expired, name, lane)
-        lane.pending.add_done_callback(partial(self._ended, name, lane))
-
-    def _take(self, waiting: deque[Effect | _Gate]) -> list[Effect]:
-        """The next effect, or all changes of the kernel's tables that are next."""
-        effects: list[Effect] = []
-        while waiting and not isinstance(waiting[0], _Gate):
-            if effects and not isinstance(waiting[0], KERNEL_CHANGES):
-                break
-            one = waiting.popleft()
-            assert not isinstance(one, _Gate)
-            effects.append(one)
-            if not isinstance(one, KERNEL_CHANGES):
-                break
-        return effects
-
-    def _start(self, effects: list[Effect]) -> "Awaitable[Sequence[Outcome]] | Sequence[Outcome]":
+    def _begin_batch(self, sharing: list[_Lane], changes: list[KernelChange]) -> None:
         try:
-            if isinstance(effects[0], KERNEL_CHANGES):
-                return self._perform_batch([one for one in effects if isinstance(one, KERNEL_CHANGES)])
-            outcome = self._perform(effects[0])
+            started = self._perform_batch(changes)
         except OSError as error:
-            return [Failed(error.errno or 0)] * len(effects)
-        return _alone(outcome) if isinstance(outcome, Awaitable) else (outcome,)
+            for lane in sharing:
+                begun, lane.begun, lane.busy = lane.begun, (), False
+                for effect in begun:
+                    self._report(effect, Failed(error.errno or 0))
+        else:
+            self._await(sharing, started)
 
-    def _ended(self, name: str, lane: _Lane, ended: "asyncio.Future[Sequence[Outcome]]") -> None:
-        if lane.pending is not ended:
+    def _take_turn(self, lane: _Lane) -> bool:
+        """Perform on the spot up to a repetition or a change of the tables; whether more can be done."""
+        waiting = lane.waiting
+        performed: set[int] = set()
+        while waiting:
+            one = waiting[0]
+            if isinstance(one, _Gate):
+                waiting.popleft()
+                if one.count:
+                    self._await([lane], one.opened)
+                    return False
+                continue
+            if id(one) in performed or isinstance(one, KERNEL_CHANGES):
+                return True
+            performed.add(id(one))
+            waiting.popleft()
+            outcome = self._start(one)
+            if isinstance(outcome, Awaitable):
+                lane.begun = (one,)
+                self._await([lane], _alone(outcome))
+                return False
+            self._report(one, outcome)
+        return False
+
+    def _start(self, effect: Effect) -> Awaitable[Outcome] | Outcome:
+        try:
+            return self._perform(effect)
+        except OSError as error:
+            return Failed(error.errno or 0)
+
+    def _await(self, lanes: list[_Lane], started: Awaitable[Sequence[Outcome]]) -> None:
+        batch = _Batch(lanes)
+        for lane in lanes:
+            lane.busy = True
+        batch.pending = asyncio.ensure_future(started)
+        batch.limit = asyncio.get_running_loop().call_later(self._limit_s, self._expired, batch)
+        batch.pending.add_done_callback(partial(self._ended, batch))
+
+    def _ended(self, batch: _Batch, ended: "asyncio.Future[Sequence[Outcome]]") -> None:
+        if batch.pending is not ended:
             return
-        if lane.limit is not None:
-            lane.limit.cancel()
-        self._finish(name, lane, partial(_outcomes, ended, len(lane.begun)))
+        if batch.limit is not None:
+            batch.limit.cancel()
+        self._finish(batch, lambda count: _outcomes(ended, count))
 
-    def _expired(self, name: str, lane: _Lane) -> None:
-        pending, count = lane.pending, len(lane.begun)
-        self._finish(name, lane, lambda: [TimedOut()] * count)
+    def _expired(self, batch: _Batch) -> None:
+        pending = batch.pending
+        self._finish(batch, lambda count: [TimedOut()] * count)
         if pending is not None:
             pending.cancel()
 
-    def _finish(self, name: str, lane: _Lane, outcomes: Callable[[], Sequence[Outcome]]) -> None:
+    def _finish(self, batch: _Batch, outcomes: Callable[[int], Sequence[Outcome]]) -> None:
         """What waits comes before the reports: each of those is a step of the core."""
-        begun, lane.begun, lane.pending, lane.limit = lane.begun, (), None, None
+        batch.pending, batch.limit = None, None
+        effects = [effect for lane in batch.lanes for effect in lane.begun]
+        for lane in batch.lanes:
+            lane.begun, lane.busy = (), False
         try:
-            self._advance(name, lane)
+            self._advance(batch.lanes)
         finally:
-            for effect, outcome in zip(begun, outcomes(), strict=True):
+            for effect, outcome in zip(effects, outcomes(len(effects)) if effects else (), strict=True):
                 self._report(effect, outcome)
+
+
+def _changes_at(waiting: deque[Effect | _Gate]) -> list[KernelChange]:
+    """Take all changes of the kernel's tables that are next."""
+    changes: list[KernelChange] = []
+    while waiting:
+        first = waiting[0]
+        if isinstance(first, _Gate) or not isinstance(first, KERNEL_CHANGES):
+            break
+        changes.append(first)
+        waiting.popleft()
+    return changes
 
 
 async def _alone(outcome: Awaitable[Outcome]) -> Sequence[Outcome]:

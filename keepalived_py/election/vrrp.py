@@ -9,17 +9,25 @@ The whole decision is `core.node`.  This shell
 
 Events that arise while one is being handled wait for their turn, so a step is
 never entered twice and effects keep their order.
+
+When many instances take over at once, what others see comes first: all adverts that
+are due, then the addresses of all of them in one request, then announcements.  What
+only this node learns from it (outcomes of effects, the kernel's reports of added
+addresses) waits until no foreseen deadline is left, and is told in one step; log lines
+are written in the gaps.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from keepalived_py.base.clock import Micros, as_seconds
-from keepalived_py.base.names import InterfaceName
+from keepalived_py.base.names import Address, InterfaceName
 from keepalived_py.core import node as core
 from keepalived_py.core.track import interface as links
 from keepalived_py.election.announcing import Announcer
+from keepalived_py.election.foresight import LONGEST_LEAD, Foresight
 from keepalived_py.election.lanes import Lanes
 from keepalived_py.election.listening import Listeners
 from keepalived_py.election.performing import Performer, explanation, lane_of, lane_of_owner, refusal
@@ -33,8 +41,16 @@ from keepalived_py.wire.vrrp import Undecodable
 EFFECT_LIMIT_S = 5.0
 SCRIPTS_AT_STOP_S = 1.0
 LOG_PATIENCE_S = 0.02
-# How long before a deadline its step is worked out: late enough for caches to stay warm until it is due.
-FORESIGHT = Micros(1_000)
+# How long lines are written in one go, and how long before a deadline no more.
+_LINES_S = 0.0005
+_QUIET_S = 0.0001
+# How long the outcome of an effect may wait for deadlines, and how many are told in one go.
+_LEISURE_S = 0.02
+_TOLD_AT_ONCE = 64
+# What is done on adverts alone before the rest of it is begun.
+_STEPS_AT_ONCE = 64
+
+Told = ev.EffectDone | ev.AddressAdded
 
 
 class VrrpShell:
@@ -62,11 +78,14 @@ class VrrpShell:
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._lines: deque[fx.WriteLog] = deque()
-        self._wake: asyncio.TimerHandle | None = None
-        self._foreseen: tuple[core.Node, core.Step] | None = None
+        self._writing = False
         self._lines_due = 0.0
         self._preparing = False
-        self._armed: Micros | None = None
+        self._told: deque[Told] = deque()
+        self._leisure_ends = 0.0
+        self._foresight = Foresight(machine.now, self._prepare_due)
+        self._wake: asyncio.TimerHandle | None = None
+        self._wake_at = Micros(0)
         self.after_advert: Callable[[], None] = lambda: None
         self.node: core.Node | None = None
 
@@ -80,7 +99,16 @@ class VrrpShell:
         self._handle_waiting()
 
     def feed(self, event: ev.Event) -> None:
-        """Handle `event` now, or right after the one that is being handled."""
+        """Handle `event` now, or right after the one that is being handled.
+
+        Outcomes and added addresses may wait for some milliseconds, but no other news overtakes them.
+        """
+        if isinstance(event, Told):
+            self._tell_later(event)
+            return
+        if self._told and not isinstance(event, ev.AdvertReceived | ev.PacketUndecodable):
+            self._events.extend(self._told)
+            self._told.clear()
         self._events.append(event)
         if not self._handling and self.node is not None:
             self._handling = True
@@ -119,15 +147,20 @@ class VrrpShell:
     def on_address(self, event: ev.AddressAdded | ev.AddressRemoved) -> None:
         """The kernel reports an address: sockets that are bound to it follow."""
         facts = self._interfaces.get(event.interface)
-        if facts is not None:
+        if facts is not None and not self._is_virtual(event.address.address):
             moved = links.with_address if isinstance(event, ev.AddressAdded) else links.without_address
             self._interfaces[event.interface] = moved(facts, event.address)
             self._listeners.follow(self._configuration, self._interfaces)
         self.feed(event)
 
+    def _is_virtual(self, address: Address) -> bool:
+        """Nobody sends from a virtual address, unless told to."""
+        shape = None if self.node is None else self.node.shape
+        return shape is not None and address in shape.virtual and address not in shape.sources
+
     def on_pause(self, duration_us: Micros) -> None:
         """The process did not run for so long: nothing that was heard or is due counts before this."""
-        self._foreseen = None
+        self._foresight.forget()
         self.feed(ev.Paused(duration_us))
 
     def _follow(self, configuration: Configuration) -> None:
@@ -147,56 +180,110 @@ class VrrpShell:
         else:
             self.feed(ev.PacketUndecodable(interface, packet.reason))
 
-    def _foresee(self, deadline: Micros) -> None:
-        """Work out the next deadline's step shortly before it is due.
+    def _tell_later(self, event: Told) -> None:
+        if not self._told:
+            self._leisure_ends = self._loop.time() + _LEISURE_S
+            self._loop.call_soon(self._tell)
+        self._told.append(event)
 
-        The core is a pure function and a deadline is known: unless an event
-        comes in between, the step is the same a millisecond earlier.  What is
-        left to do at the deadline itself is to send.
-        """
-        assert self.node is not None
-        self._foreseen = (self.node, core.step(self.node, ev.Tick(), deadline))
-        self._prepare_adverts()
-        self._wake = self._loop.call_at(as_seconds(deadline), self._on_deadline)
-
-    def _on_deadline(self) -> None:
-        self._wake = None
-        self._armed = None
-        foreseen, self._foreseen = self._foreseen, None
-        if foreseen is None or foreseen[0] is not self.node:
-            self.feed(ev.Tick())
+    def _tell(self) -> None:
+        """Tell the core what it asked for has happened, between two swarms of deadlines."""
+        until = self._foresight.ends
+        if until is not None and self._loop.time() < self._leisure_ends:
+            self._loop.call_at(min(as_seconds(until), self._leisure_ends), self._tell)
             return
-        self._handling = True
-        self.node = foreseen[1].node
-        self._carry_out(foreseen[1].effects)
-        self._handle_waiting()
+        for _ in range(min(_TOLD_AT_ONCE, len(self._told))):
+            self._events.append(self._told.popleft())
+        if self._told:
+            self._loop.call_soon(self._tell)
+        if self._events and not self._handling and self.node is not None:
+            self._handling = True
+            self._handle_waiting()
 
     def _handle_waiting(self) -> None:
         assert self.node is not None
         try:
             while self._events:
-                step = core.step(self.node, self._events.popleft(), self._machine.now())
+                step = self._next_step(self.node, self._events)
                 self.node = step.node
                 self._carry_out(step.effects)
         finally:
             self._handling = False
         self._arm()
 
+    def _next_step(self, node: core.Node, events: deque[ev.Event]) -> core.Step:
+        event = events.popleft()
+        if not isinstance(event, Told):
+            return core.step(node, event, self._machine.now())
+        told: list[Told] = [event]
+        while events and isinstance(events[0], Told):
+            told.append(events.popleft())  # type: ignore[arg-type]
+        return core.tell(node, told, self._machine.now())
+
+    # -- deadlines ------------------------------------------------------------
+
     def _arm(self) -> None:
+        """See to it that we wake in time; a wake-up that is too early is harmless, and costs less than
+        setting another timer for each advert that is heard.
+        """
         assert self.node is not None
         deadline = core.next_deadline(self.node)
-        if deadline == self._armed and self._wake is not None:
+        if deadline is None or (self._wake is not None and self._wake_at <= deadline - LONGEST_LEAD):
             return
+        at = deadline
+        if not self._foresight.knows(self.node):
+            early = Micros(deadline - self._foresight.lead(self.node, deadline))
+            at = early if early > self._machine.now() else deadline
+        if self._wake is None or at < self._wake_at:
+            self._wake_up(at)
+
+    def _wake_up(self, at: Micros) -> None:
         if self._wake is not None:
             self._wake.cancel()
-            self._wake = None
-        self._armed = deadline
+        self._wake_at = at
+        self._wake = self._loop.call_at(as_seconds(at), self._on_wake)
+
+    def _on_wake(self) -> None:
+        assert self.node is not None
+        self._wake = None
+        deadline = core.next_deadline(self.node)
         if deadline is None:
             return
-        if deadline - self._machine.now() > 2 * FORESIGHT:
-            self._wake = self._loop.call_at(as_seconds(deadline - FORESIGHT), self._foresee, deadline)
+        left = deadline - self._machine.now()
+        if left <= 0:
+            self._on_deadline()
+            return
+        lead = self._foresight.lead(self.node, deadline)
+        if left > lead:
+            self._wake_up(Micros(deadline - lead))
+            return
+        if not self._foresight.knows(self.node):
+            self._foresight.look(self.node, deadline)
+        self._wake_up(deadline)
+
+    def _on_deadline(self) -> None:
+        assert self.node is not None
+        if self._handling:
+            return
+        self._handling = True
+        effects: list[fx.Effect] = []
+        for _ in range(_STEPS_AT_ONCE):
+            step = self._foresight.take(self.node)
+            if step is None:
+                break
+            self.node = step.node
+            self._send_adverts(step.effects)
+            effects += step.effects
+        if effects:
+            self._carry_out(effects, sent=True)
         else:
-            self._wake = self._loop.call_at(as_seconds(deadline), self._on_deadline)
+            self._events.appendleft(ev.Tick())
+        self._handle_waiting()
+
+    def _prepare_due(self, effects: Iterable[fx.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, fx.SendAdvert):
+                self._listeners.prepare(effect.instance, effect.advert)
 
     def _prepare_adverts(self) -> None:
         """Build the adverts of all instances while there is time, not when they are due."""
@@ -208,44 +295,49 @@ class VrrpShell:
 
     # -- effects --------------------------------------------------------------
 
-    def _carry_out(self, effects: Iterable[fx.Effect]) -> None:
-        sent = False
+    def _send_adverts(self, effects: Iterable[fx.Effect]) -> None:
+        """What must not wait; the order of adverts among themselves stays."""
+        for effect in effects:
+            if isinstance(effect, fx.SendAdvert):
+                self._send_advert(effect)
+            elif isinstance(effect, fx.RaiseSequence):
+                self._listeners.raise_sequence(effect.instance, effect.heard)
+
+    def _carry_out(self, effects: Sequence[fx.Effect], *, sent: bool = False) -> None:
+        """Everything in its order; adverts come first, unless they have been `sent` already."""
+        if not sent:
+            self._send_adverts(effects)
         lanes: dict[str, list[fx.Effect]] = {}
+        advertised = False
         for effect in effects:
             match effect:
                 case fx.SendAdvert():
-                    self._send_advert(effect)
-                    sent = True
+                    advertised = True
                 case fx.WriteLog():
                     self._write_later(effect)
-                    self._expect_other_adverts()
+                    self._preparing = True
                 case fx.RoleChanged():
                     self._write_later(explanation(effect))
-                    self._expect_other_adverts()
+                    self._preparing = True
                 case fx.RaiseSequence():
-                    self._listeners.raise_sequence(effect.instance, effect.heard)
+                    pass
                 case _:
                     lanes.setdefault(lane_of(effect), []).append(effect)
-        for lane, waiting in lanes.items():
-            self._put(lane, waiting)
-        if sent:
+        if lanes:
+            self._perform(lanes)
+        if advertised:
             self._loop.call_soon(self.after_advert)
 
-    def _put(self, lane: str, effects: list[fx.Effect]) -> None:
-        given_up = {effect.address for effect in effects if isinstance(effect, fx.DeleteAddress)}
-        if given_up:
-            # As keepalived empties its queue: nothing is announced any more that is being given up.
-            self._lanes.discard(lane, lambda waiting: _announces(waiting, given_up))
-            for effect in effects:
-                if isinstance(effect, fx.DeleteAddress):
-                    self._announcer.forget(effect.instance, effect.address)
-        self._lanes.put_all(lane, effects, self._members.get(lane, ()))
-
-    def _expect_other_adverts(self) -> None:
-        """Whatever is logged or changes a role may change what an instance advertises."""
-        if not self._preparing:
-            self._preparing = True
-            self._loop.call_soon(self._prepare_adverts)
+    def _perform(self, lanes: dict[str, list[fx.Effect]]) -> None:
+        for lane, effects in lanes.items():
+            given_up = {effect.address for effect in effects if isinstance(effect, fx.DeleteAddress)}
+            if given_up:
+                # As keepalived empties its queue: nothing is announced any more that is being given up.
+                self._lanes.discard(lane, partial(_announces, given_up))
+                for effect in effects:
+                    if isinstance(effect, fx.DeleteAddress):
+                        self._announcer.forget(effect.instance, effect.address)
+        self._lanes.put_many(lanes, self._members)
 
     def _send_advert(self, effect: fx.SendAdvert) -> None:
         for destination, error in self._listeners.send_each(effect.instance, effect.advert):
@@ -254,28 +346,44 @@ class VrrpShell:
                 self._write_later(line)
 
     def _write_later(self, line: fx.WriteLog) -> None:
-        if not self._lines:
+        if not self._writing:
+            self._writing = True
             self._lines_due = self._loop.time() + LOG_PATIENCE_S
             self._loop.call_soon(self._write_when_idle)
         self._lines.append(line)
 
     def _write_when_idle(self) -> None:
-        """Addresses first: a dozen log lines take as long as putting an address on."""
-        if self._lanes.busy and self._loop.time() < self._lines_due:
-            self._loop.call_later(LOG_PATIENCE_S / 10, self._write_when_idle)
-        else:
-            self._write_lines()
+        """Addresses first: a dozen log lines take as long as putting an address on.
 
-    def _write_lines(self) -> None:
+        Lines are written in the gaps between deadlines, at least one at a time.
+        """
+        time = self._loop.time()
+        if self._lanes.busy and time < self._lines_due:
+            self._loop.call_later(LOG_PATIENCE_S / 10, self._write_when_idle)
+            return
+        if self._preparing:
+            self._prepare_adverts()
+        end = time + _LINES_S
+        if self._wake is not None:
+            end = min(end, self._wake.when() - _QUIET_S)
+        self._write_lines(end)
+        self._writing = bool(self._lines)
+        if self._lines:
+            self._loop.call_soon(self._write_when_idle)
+
+    def _write_lines(self, end: float | None = None) -> None:
+        """Write what waits, all of it or until `end`."""
         log = self._machine.log
         while self._lines:
             line = self._lines.popleft()
             (log.detail if line.detail else log.info)(line.text)
+            if end is not None and self._loop.time() >= end:
+                return
 
     def _report(self, effect: fx.Effect, outcome: fx.Outcome) -> None:
         if not isinstance(effect, fx.SendNeighbour | fx.RunNotify | fx.RunCheck | fx.WriteFifo):
             self.feed(ev.EffectDone(effect, outcome))
 
 
-def _announces(effect: fx.Effect, addresses: set[VirtualAddress]) -> bool:
+def _announces(addresses: set[VirtualAddress], effect: fx.Effect) -> bool:
     return isinstance(effect, fx.SendNeighbour) and effect.address in addresses

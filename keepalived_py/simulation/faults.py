@@ -1,6 +1,7 @@
 """What can go wrong, as values with a beginning and an end.
 
-A `LinkFault` acts on packets between routers, a `RouterFault` on one router.
+A `LinkFault` acts on packets between routers, a `RouterFault` on one router, a
+`Reload` gives one router another configuration.
 Instants are virtual microseconds.  A fault that ends at the instant of healing
 is a lasting one: the split network must find its master in spite of it.
 """
@@ -8,6 +9,8 @@ is a lasting one: the split network must find its master in spite of it.
 from dataclasses import dataclass
 from enum import Enum
 from typing import NewType
+
+from keepalived_py.model.config import Configuration
 
 RouterName = NewType("RouterName", str)
 Pair = tuple[RouterName, RouterName]
@@ -43,12 +46,28 @@ class Trouble(Enum):
     STOP = "stop"  # like SIGTERM, then started again
     LINK_DOWN = "link-down"
     SCRIPT_FAILS = "script-fails"
+    FILE_BAD = "file-bad"  # the tracked file has a number that counts
+    PROCESS_GONE = "process-gone"
+    BFD_DOWN = "bfd-down"
     SOURCE_LOST = "source-lost"  # the interface's own address goes and comes back
-    ADDRESS_STOLEN = "address-stolen"  # somebody else deletes the virtual addresses, once
+    STOLEN = "stolen"  # somebody else deletes what the router holds, once
+    THIEF = "thief"  # the same, as soon as it is there again
     SLOW_KERNEL = "slow-kernel"
+    KERNEL_REFUSES = "kernel-refuses"
+    KERNEL_HANGS = "kernel-hangs"  # no answer within the lane's limit; it may have been done
 
 
 LIFECYCLE = (Trouble.PAUSE, Trouble.CRASH, Trouble.POWER_LOSS, Trouble.STOP)
+FLAPPING = (
+    Trouble.LINK_DOWN,
+    Trouble.SCRIPT_FAILS,
+    Trouble.FILE_BAD,
+    Trouble.PROCESS_GONE,
+    Trouble.BFD_DOWN,
+)
+OBJECTS = frozenset(FLAPPING[1:])
+UNRULY = frozenset({Trouble.STOLEN, Trouble.THIEF, Trouble.KERNEL_REFUSES, Trouble.KERNEL_HANGS})
+KERNEL = UNRULY | {Trouble.SLOW_KERNEL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +81,12 @@ class RouterFault:
 
     def __str__(self) -> str:
         return self.trouble.value
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """At `when_us`, `router` is told to go on with `configuration`."""
+
+    when_us: int
+    router: RouterName
+    configuration: Configuration

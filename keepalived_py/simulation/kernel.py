@@ -1,25 +1,58 @@
-"""The fake kernel of one router: an interface with its own address and the virtual ones.
+"""The fake kernel of one router: an interface with its own address, and what was put into the tables.
 
 It outlives the process: after a crash the virtual addresses are still there, as
-they are after `kill -9` of the real program.
+they are after `kill -9` of the real program.  An IPv4 address may be there with
+several prefix lengths, an IPv6 address only once; a link that goes down takes
+routes along, without a word for IPv4, and IPv6 addresses.  The firewall (of the
+process: it begins empty) keeps an address until everybody who had it blocked gave up.
 """
 
-from ipaddress import IPv4Address
+import errno
+from collections import Counter
 
 from keepalived_py.base.names import Address, InterfaceName
 from keepalived_py.model.config import VirtualAddress
-from keepalived_py.model.events import InterfaceAddress, InterfaceFacts
+from keepalived_py.model.effects import (
+    AddAddress,
+    AddRoute,
+    AddRule,
+    AlreadySo,
+    BlockAddresses,
+    DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
+    Done,
+    Failed,
+    KernelChange,
+    Outcome,
+    UnblockAddresses,
+)
+from keepalived_py.model.events import (
+    AddressAdded,
+    AddressRemoved,
+    Event,
+    InterfaceAddress,
+    InterfaceFacts,
+    RouteLost,
+    RuleLost,
+)
+from keepalived_py.model.network import Route, Rule
+
+Change = KernelChange | BlockAddresses | UnblockAddresses
+Place = tuple[Address, int]
 
 
 class Kernel:
-    """State that `AddAddress`, `DeleteAddress` and the faults change."""
+    """State that effects and faults change."""
 
-    def __init__(self, interface: InterfaceName, source: IPv4Address) -> None:
+    def __init__(self, interface: InterfaceName, source: Address) -> None:
         self.interface = interface
-        self.source = InterfaceAddress(source, 24)
+        self.source = InterfaceAddress(source, 24 if source.version == 4 else 64)
         self.up = True
         self.source_present = True
-        self.held: dict[Address, InterfaceAddress] = {}
+        self.held: dict[Place, InterfaceAddress] = {}
+        self.tables: dict[Route | Rule, None] = {}
+        self.blocked: Counter[Address] = Counter()
 
     def facts(self) -> InterfaceFacts:
         """The interface as netlink would describe it now."""
@@ -27,14 +60,80 @@ class Kernel:
         mac = bytes((2, 0, *self.source.address.packed[-4:]))
         return InterfaceFacts(self.interface, 2, self.up, mac=mac, addresses=(*own, *self.held.values()))
 
-    def add(self, address: VirtualAddress) -> InterfaceAddress | None:
-        """Put `address` on; None if it was there already."""
-        if address.address in self.held:
-            return None
-        added = InterfaceAddress(address.address, address.prefix_length)
-        self.held[address.address] = added
-        return added
+    @property
+    def addresses(self) -> set[Address]:
+        """The virtual addresses that are there, with whatever prefix length."""
+        return {address for address, _ in self.held}
 
-    def remove(self, address: Address) -> InterfaceAddress | None:
-        """Take `address` off; None if it was not there."""
-        return self.held.pop(address, None)
+    def perform(self, change: Change) -> tuple[Outcome, Event | None]:
+        """Do it: the answer, and what is reported to everybody."""
+        match change:
+            case AddAddress():
+                return self._add(change.address)
+            case DeleteAddress():
+                return self._remove((change.address.address, change.address.prefix_length))
+            case AddRoute():
+                return self._enter(change.route), None
+            case AddRule():
+                return self._enter(change.rule), None
+            case DeleteRoute():
+                return self._strike(change.route), None
+            case DeleteRule():
+                return self._strike(change.rule), None
+            case BlockAddresses():
+                self.blocked.update(virtual.address for virtual in change.addresses)
+            case UnblockAddresses():
+                self.blocked -= Counter(virtual.address for virtual in change.addresses)
+        return Done(), None
+
+    def _add(self, virtual: VirtualAddress) -> tuple[Outcome, Event | None]:
+        address, bits = virtual.address, virtual.prefix_length
+        if (address, bits) in self.held or (address.version == 6 and address in self.addresses):
+            return AlreadySo(), None
+        added = InterfaceAddress(address, bits)
+        self.held[address, bits] = added
+        return Done(), AddressAdded(self.interface, added)
+
+    def _remove(self, place: Place) -> tuple[Outcome, Event | None]:
+        removed = self.held.pop(place, None)
+        if removed is None:
+            return AlreadySo(), None
+        return Done(), AddressRemoved(self.interface, removed)
+
+    def _enter(self, thing: Route | Rule) -> Outcome:
+        if isinstance(thing, Route) and not self.up:
+            return Failed(errno.ENETDOWN)
+        if thing in self.tables:
+            return AlreadySo()
+        self.tables[thing] = None
+        return Done()
+
+    def _strike(self, thing: Route | Rule) -> Outcome:
+        if thing not in self.tables:
+            return AlreadySo()
+        del self.tables[thing]
+        return Done()
+
+    def steal(self) -> list[Event]:
+        """Somebody else takes everything virtual away: what is reported."""
+        lost: list[Event] = [AddressRemoved(self.interface, known) for known in self.held.values()]
+        lost += [RouteLost(one) if isinstance(one, Route) else RuleLost(one) for one in self.tables]
+        self.held.clear()
+        self.tables.clear()
+        return lost
+
+    def take_down(self) -> list[Event]:
+        """The link goes down: what is lost with it, as far as it is reported."""
+        self.up = False
+        gone = [known for known in self.held.values() if known.address.version == 6]
+        lost: list[Event] = [AddressRemoved(self.interface, known) for known in gone]
+        lost += [RouteLost(one) for one in self.tables if isinstance(one, Route) and one.family == 6]
+        self.held = {place: known for place, known in self.held.items() if known not in gone}
+        self.tables = {one: None for one in self.tables if isinstance(one, Rule)}
+        return lost
+
+    def lose_power(self) -> None:
+        """Nothing virtual is left."""
+        self.held.clear()
+        self.tables.clear()
+        self.blocked.clear()

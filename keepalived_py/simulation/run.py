@@ -1,11 +1,13 @@
-"""One seed from beginning to end: chaos, split, whole, stop."""
+"""One seed from beginning to end: chaos, split, whole, reload, stop."""
 
 import traceback
 from dataclasses import dataclass
+from functools import partial
 
+from keepalived_py.base.clock import SECOND
 from keepalived_py.model.effects import Role
 from keepalived_py.simulation.invariants import RuleBroken
-from keepalived_py.simulation.judge import judge_part
+from keepalived_py.simulation.judge import due_addresses, judge_kernels, judge_roles
 from keepalived_py.simulation.machine import CORE, Machine
 from keepalived_py.simulation.router import Router
 from keepalived_py.simulation.scenario import Scenario, draw
@@ -54,30 +56,59 @@ def run_seed(seed: int, machine: Machine = CORE, *, trace: bool = False) -> Outc
 def play(world: World, scenario: Scenario) -> None:
     """Play all phases; raises RuleBroken at the first property that does not hold."""
     world.advance(scenario.chaos_us)
-    for_parts = [[world.routers[name] for name in sorted(part)] for part in scenario.parts]
-    _settle(world, scenario, for_parts, "split")
-    _settle(world, scenario, [list(world.routers.values())], "whole")
+    parts = [[world.routers[name] for name in sorted(part)] for part in scenario.parts]
+    _settle(world, scenario, parts, "split")
+    world.advance(scenario.heal_us)
+    whole = [list(world.routers.values())]
+    _settle(world, scenario, whole, "whole", mend_us=scenario.mend_us)
+    _reload_all(world)
+    _watch(world, scenario, whole, "reload")
     _stop_master(world, scenario)
 
 
-def _settle(world: World, scenario: Scenario, parts: list[list[Router]], phase: str) -> None:
+def _settle(
+    world: World, scenario: Scenario, parts: list[list[Router]], phase: str, mend_us: int = 0
+) -> None:
+    """After its time the network has masters, and these stay; what kernels spoilt is mended a while later."""
     world.advance(world.now + scenario.settle_us)
+    for part in parts:
+        judge_roles(part, phase)
     settled = world.now
-    for part in parts:
-        judge_part(part, phase)
+    world.advance(settled + mend_us)
+    _watch(world, scenario, parts, phase, settled)
+
+
+def _watch(
+    world: World, scenario: Scenario, parts: list[list[Router]], phase: str, settled: int | None = None
+) -> None:
+    since = world.now if settled is None else settled
     # Up to, not including, the instant at which the next phase begins.
-    world.advance(settled + scenario.watch_us - 1)
-    if world.last_role_change_us > settled:
-        raise RuleBroken("stability", f"{phase}: a role changed after {settled / 1e6:.6f} s")
+    world.advance(world.now + scenario.watch_us - 1)
+    if world.last_role_change_us > since:
+        raise RuleBroken("stability", f"{phase}: a role changed after {since / 1e6:.6f} s")
     for part in parts:
-        judge_part(part, phase)
-    world.advance(settled + scenario.watch_us)
+        judge_roles(part, phase)
+        judge_kernels(part, phase)
+    world.now += 1
+
+
+def _reload_all(world: World) -> None:
+    """Every router, one after the other within a second; what it holds before and after must not vanish."""
+    for router in world.routers.values():
+        plan, mastered = router.plan, router.mastered()
+        stays = due_addresses(router.configuration, mastered) & due_addresses(plan.last, mastered)
+        router.guarded = frozenset(stays)
+        world.note(router.name, "!", "reload at any moment")
+        world.at(world.now + world.random.randrange(SECOND), partial(router.reload, plan.last))
 
 
 def _stop_master(world: World, scenario: Scenario) -> None:
-    instance = scenario.routers[0].configuration.instances[0].name
-    master = next(router for router in world.routers.values() if router.role(instance) is Role.MASTER)
+    for router in world.routers.values():
+        router.guarded = frozenset()
+    vrid = scenario.cluster.vrids[0]
+    master = next(router for router in world.routers.values() if router.role(vrid) is Role.MASTER)
     master.stop()
     world.advance(world.now + scenario.takeover_us)
     # Skew times closer to each other than the wire's delay may let the second best win first.
-    judge_part(world.routers.values(), "stop", preemption=False)
+    judge_roles(world.routers.values(), "stop", preemption=False)
+    judge_kernels(world.routers.values(), "stop")

@@ -3,20 +3,23 @@
 import heapq
 from collections.abc import Callable
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from random import Random
 
-from keepalived_py.model.config import Instance
-from keepalived_py.model.effects import RoleChanged
+from keepalived_py.base.names import Address
+from keepalived_py.core.vrrp.machine import advert_of
 from keepalived_py.model.events import AdvertReceived
 from keepalived_py.model.packet import AdvertToSend
+from keepalived_py.simulation.bounds import MAX_LATENCY_US
+from keepalived_py.simulation.cluster import INTERFACE, OWNER
 from keepalived_py.simulation.faults import LinkFault, Pair, RouterName
 from keepalived_py.simulation.machine import Machine
 from keepalived_py.simulation.network import arrivals, as_heard, spoil
 from keepalived_py.simulation.router import Router
-from keepalived_py.simulation.scenario import INTERFACE, MAX_LATENCY_US, OWNER, Scenario
+from keepalived_py.simulation.scenario import Scenario
+from keepalived_py.simulation.watch import Overlaps
 
-STRANGER = IPv4Address("10.0.0.200")
+STRANGERS: dict[int, Address] = {4: ip_address("10.0.0.200"), 6: ip_address("fe80::200")}
 
 
 class World:
@@ -36,6 +39,8 @@ class World:
         self._number = 0
         self._link_faults: tuple[LinkFault, ...] = ()
         self._last_arrival: dict[Pair, int] = {}
+        self._sound_from: dict[Pair, int] = {}
+        self._overlaps = Overlaps(self.at, self._sound_since, self.look)
         self._schedule()
 
     def at(self, when: int, work: Callable[[], None]) -> None:
@@ -53,13 +58,16 @@ class World:
         self.now = until
 
     def transmit(self, sender: RouterName, advert: AdvertToSend) -> None:
-        """Every other router may hear `advert`, as the faults in force allow."""
-        event = AdvertReceived(INTERFACE, as_heard(advert))
+        """Everybody in the group, or every peer, may hear `advert`, as the faults in force allow."""
         for name, router in self.routers.items():
-            if name != sender:
-                pair = (sender, name)
-                for delay in arrivals(self.random, self._link_faults, pair, MAX_LATENCY_US):
-                    self.at(self._in_order(pair, self.now + delay), partial(self._arrive, router, event))
+            to_it = advert.multicast or router.plan.source in advert.destinations
+            if name == sender or not to_it:
+                continue
+            heard = as_heard(advert, None if advert.multicast else router.plan.source)
+            event = AdvertReceived(INTERFACE, heard)
+            pair = (sender, name)
+            for delay in arrivals(self.random, self._link_faults, pair, MAX_LATENCY_US):
+                self.at(self._in_order(pair, self.now + delay), partial(self._arrive, router, event))
 
     def _in_order(self, pair: Pair, arrives: int) -> int:
         """A sound wire keeps the order of one sender's packets; a faulty one lets them overtake."""
@@ -73,9 +81,20 @@ class World:
         if self._tracing:
             self.lines.append(f"{self.now / 1e6:11.6f} {router:<4} {mark} {what}")
 
-    def role_changed(self, router: RouterName, change: RoleChanged) -> None:
+    def role_changed(self) -> None:
         """Remember when the last role changed: a settled network has none."""
         self.last_role_change_us = self.now
+        self.look()
+
+    def look(self) -> None:
+        """See who is MASTER beside whom."""
+        self._overlaps.look(self.now, self.routers.values(), self.scenario.cluster.vrids)
+
+    def _sound_since(self, pair: Pair) -> int | None:
+        """From when on the way from one router to the other is sound; None: it is not."""
+        if any(pair in fault.pairs for fault in self._link_faults):
+            return None
+        return self._sound_from.get(pair, 0)
 
     def _arrive(self, router: Router, event: AdvertReceived) -> None:
         if router.kernel.up:
@@ -92,6 +111,9 @@ class World:
             self.at(fault.begin_us, partial(self.routers[fault.router].begin, fault.trouble))
             self.at(fault.end_us, partial(self._trouble, fault.router, f"end {fault}"))
             self.at(fault.end_us, partial(self.routers[fault.router].end, fault.trouble))
+        for reload in self.scenario.reloads:
+            self.at(reload.when_us, partial(self._trouble, reload.router, "reload"))
+            self.at(reload.when_us, partial(self.routers[reload.router].reload, reload.configuration))
         for when in self.scenario.junk_us:
             self.at(when, self._send_junk)
 
@@ -102,27 +124,15 @@ class World:
         rest = tuple(other for other in self._link_faults if other is not fault)
         self._link_faults = (*rest, fault) if begins else rest
         self.note(RouterName("wire"), "!", f"{'begin' if begins else 'end'} {fault}")
+        if not begins:
+            # Packets that a fault delayed hold up those behind them for a while.
+            self._sound_from.update(dict.fromkeys(fault.pairs, self.now + fault.delay_us))
+        self.look()
 
     def _send_junk(self) -> None:
         """A stranger claims the highest priority in a packet that every router must refuse."""
         router = self.random.choice(list(self.routers.values()))
-        instance = self.random.choice(router.configuration.instances)
-        event = spoil(self.random, _claim(instance), INTERFACE)
-        if router.kernel.up:
-            router.hear(event)
-
-
-def _claim(instance: Instance) -> AdvertToSend:
-    return AdvertToSend(
-        interface=instance.interface,
-        source=STRANGER,
-        destinations=(instance.destination,),
-        ttl=255,
-        version=2,
-        vrid=instance.vrid,
-        priority=OWNER - 1,
-        auth_type=instance.auth_type,
-        auth_data=instance.auth_data,
-        advert_interval=instance.advert_interval_us // 1_000_000,
-        addresses=tuple(virtual.address for virtual in instance.addresses),
-    )
+        settings = self.random.choice(router.configuration.instances)
+        sent = advert_of(settings, STRANGERS[settings.family], OWNER - 1)
+        if router.kernel.up and sent is not None:
+            router.hear(spoil(self.random, sent, INTERFACE))

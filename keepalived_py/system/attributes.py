@@ -19,11 +19,33 @@ from keepalived_py.model.network import Realms
 _HEAD = struct.Struct("=HH")
 _NUMBER_16 = struct.Struct("=H")
 _NUMBER_32 = struct.Struct("=I")
+_NUMBER_32_OF_NETWORK = struct.Struct(">I")
 _NUMBER_64_OF_NETWORK = struct.Struct(">Q")
 # Two bits of the kind say that there are attributes inside, or network byte order.
 _KIND = 0x3FFF
+_NESTED = 0x8000
 
 Indices = tuple[tuple[int, InterfaceName], ...]
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute of any bytes."""
+    return _HEAD.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def nest(kind: int, *inner: bytes) -> bytes:
+    """Attributes within one that says so in its kind, as newer parts of the kernel want it."""
+    return attribute(kind | _NESTED, b"".join(inner))
+
+
+def text_attribute(kind: int, value: str) -> bytes:
+    """A text with its closing zero."""
+    return attribute(kind, value.encode() + b"\0")
+
+
+def number_32_of_network(kind: int, value: int) -> bytes:
+    """Four bytes in network order."""
+    return attribute(kind, _NUMBER_32_OF_NETWORK.pack(value))
 
 
 class Attributes:
@@ -37,7 +59,7 @@ class Attributes:
 
     def add(self, kind: int, value: bytes) -> None:
         """An attribute of any bytes."""
-        self.data += _HEAD.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
+        self.data += attribute(kind, value)
 
     def number_8(self, kind: int, value: int | None) -> None:
         """One byte; nothing if it is None."""
@@ -72,7 +94,7 @@ class Attributes:
     def text(self, kind: int, value: str | None) -> None:
         """A text with its closing zero; nothing if it is None."""
         if value is not None:
-            self.add(kind, value.encode() + b"\0")
+            self.data += text_attribute(kind, value)
 
     def interface(self, kind: int, name: InterfaceName | None) -> None:
         """The index of an interface, to be filled in; nothing if it is None."""

@@ -1,51 +1,49 @@
-"""The rtnetlink requests that make virtual devices: built, sent and answered one at a time.
+"""The conversation about virtual devices with the kernel: one request at a time, and what it answers.
 
 Making or removing a device takes the kernel milliseconds, and it works inside
 send(2); so whoever calls this does so in a thread of its own.  Every request
 ends in an errno (0: done), never in an exception.
 
-Numbers are those of linux/if_link.h, linux/rtnetlink.h, linux/if_addr.h and
-linux/ip.h.
+What changes something is written by pyroute2 (`device_messages`), which is
+imported with the first such request.  What only asks is read like all other
+messages of the kernel: pyroute2 needs a quarter of a millisecond for a link, in
+which no advert is sent, and a machine may have a thousand of them.
+
+Numbers are those of linux/if_link.h, linux/rtnetlink.h and linux/if_addr.h.
 """
 
 import errno
+import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from sys import byteorder
+from ipaddress import IPv6Address
+from types import ModuleType
 
 from keepalived_py.base.names import Address
 from keepalived_py.model.interfaces import DeviceKind
-
-# IPV4_DEVCONF_*
-RP_FILTER, ARP_FILTER, ARP_IGNORE, PROMOTE_SECONDARIES, ACCEPT_LOCAL = 8, 13, 19, 20, 23
+from keepalived_py.system import rtnetlink
+from keepalived_py.system.attributes import Attributes, address, number, split
+from keepalived_py.system.links import IPVLAN_FLAGS, IPVLAN_LAYER_2
+from keepalived_py.system.rtnetlink import Message, Request
 
 ANSWER_LIMIT_S = 5
 
-_NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
-_NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
-_ERROR, _DONE = 2, 3
-_REQUEST, _ACKNOWLEDGE, _EXCLUSIVE, _CREATE, _DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
-_ADDRESS, _IFNAME, _LINK, _MASTER, _LINK_INFO, _AF_SPEC, _GROUP, _EXT_MASK, _LINK_NETNS = (
-    1, 3, 5, 10, 18, 26, 27, 29, 37,
-)  # fmt: skip
+_ADDRESS, _IFNAME, _LINK, _MASTER, _LINK_INFO, _GROUP, _EXT_MASK, _LINK_NETNS = 1, 3, 5, 10, 18, 27, 29, 37
 _INFO_KIND, _INFO_DATA = 1, 2
-_MACVLAN_MODE, _IPVLAN_MODE, _IPVLAN_FLAGS = 1, 1, 2
-_INET_CONF, _ADDR_GEN_MODE, _ADDR_GEN_NONE = 1, 8, 1
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHE_INFO = 1, 2, 6
-_NO_DAD = 0x02
+_MODE, _IPVLAN_FLAGS = 1, 2
+_IFA_ADDRESS = 1
 _UP = 0x1
 _SKIP_STATISTICS = 1 << 3
-_FOR_EVER = 0xFFFFFFFF
 _SCOPE_LINK = 253
 _LARGEST = 1 << 17
 
-_MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8, "source": 16}
-# An ipvlan in layer 2 mode is told by its flags.
-_IPVLAN_LAYER_2 = 0
-_IPVLAN_KINDS = {"bridge": 0, "private": 1, "vepa": 2}
+_LINK_HEADER = struct.Struct("=BxHiII")
+_ADDRESS_HEADER = struct.Struct("=BBBBI")
+
+_MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}
+_IPVLAN_MODES = {flags: mode for mode, flags in IPVLAN_FLAGS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,209 +90,150 @@ class DeviceRequests:
         master: int,
     ) -> int:
         """Make a device on the interface `base_index`; it is not up yet."""
-        attributes = _number(_LINK, base_index) + _text(_IFNAME, name) + _link_info(kind, mode)
-        attributes += _number(_GROUP, group)
-        attributes += _attribute(_ADDRESS, mac) if mac is not None else b""
-        attributes += _number(_MASTER, master) if master else b""
-        return self._change(_NEW_LINK, _CREATE | _EXCLUSIVE, _link_header() + attributes)
+        return self._change(_write().add(name, kind, mode, base_index, mac, group, master))
 
     def alter(self, index: int, kind: DeviceKind, mode: str, mac: bytes, master: int) -> int:
         """Give a device another mode and MAC address."""
-        attributes = _link_info(kind, mode) + _attribute(_ADDRESS, mac) + _number(_MASTER, master)
-        return self._change(_NEW_LINK, 0, _link_header(index) + attributes)
+        return self._change(_write().alter(kind, mode, mac, master), index)
 
     def delete(self, index: int) -> int:
         """Remove a device."""
-        return self._change(_DELETE_LINK, 0, _link_header(index))
+        return self._change(_write().delete(), index)
 
     def delete_group(self, group: int) -> int:
         """Remove all devices of a link group at once; EPERM for group 0, which has everything else."""
-        return self._change(_DELETE_LINK, 0, _link_header() + _number(_GROUP, group))
+        return self._change(_write().delete_group(group))
 
     def set_up(self, index: int) -> int:
         """As `ip link set up`."""
-        return self._change(_NEW_LINK, 0, _link_header(index, flags=_UP, change=_UP))
+        return self._change(_write().set_up(), index)
 
     def set_group(self, index: int, group: int) -> int:
         """Set the link group; to the one it has: the kernel announces the link again."""
-        return self._change(_NEW_LINK, 0, _link_header(index) + _number(_GROUP, group))
+        return self._change(_write().set_number("IFLA_GROUP", group), index)
 
     def set_master(self, index: int, master: int) -> int:
         """Put the link below a VRF device; 0 takes it out."""
-        return self._change(_NEW_LINK, 0, _link_header(index) + _number(_MASTER, master))
+        return self._change(_write().set_number("IFLA_MASTER", master), index)
 
-    def set_ipv4(self, index: int, parameters: Mapping[int, int]) -> int:
-        """Set IPv4 parameters (IPV4_DEVCONF_*) of a link; works where /proc/sys cannot be written."""
-        values = b"".join(_number(number, value) for number, value in parameters.items())
-        inet = _attribute(socket.AF_INET, _attribute(_INET_CONF, values))
-        return self._change(_NEW_LINK, 0, _link_header(index) + _attribute(_AF_SPEC, inet))
+    def set_ipv4(self, index: int, parameters: Mapping[str, int]) -> int:
+        """Set IPv4 parameters of a link; works where /proc/sys cannot be written.
+
+        Their names are those of the files below /proc/sys/net/ipv4/conf: rp_filter, arp_filter,
+        arp_ignore, promote_secondaries and accept_local.
+        """
+        return self._change(_write().set_ipv4(tuple(parameters.items())), index)
 
     def generate_no_address(self, index: int) -> int:
         """Have the kernel make no IPv6 address for the link by itself (addrgenmode none)."""
-        inet6 = _attribute(socket.AF_INET6, _attribute(_ADDR_GEN_MODE, bytes((_ADDR_GEN_NONE,))))
-        return self._change(_NEW_LINK, 0, _link_header(index) + _attribute(_AF_SPEC, inet6))
+        return self._change(_write().generate_no_address(), index)
 
     def link(self, name: str = "", index: int = 0) -> FoundLink | None:
         """The link called `name`, or the one with `index`."""
-        which = _text(_IFNAME, name) if name else b""
-        request = _link_header(index) + which + _number(_EXT_MASK, _SKIP_STATISTICS)
-        for kind, body in self._ask(_GET_LINK, _ACKNOWLEDGE, request):
-            if kind == _NEW_LINK:
-                return _found_link(body)
-        return None
+        question = Attributes(_LINK_HEADER.pack(0, 0, index, 0, 0))
+        if name:
+            question.add(_IFNAME, os.fsencode(name) + b"\0")
+        question.number_32(_EXT_MASK, _SKIP_STATISTICS)
+        return next(iter(self._links(rtnetlink.request(rtnetlink.GET_LINK, 0, question))), None)
 
     def links(self) -> list[FoundLink]:
         """All links."""
-        request = _link_header() + _number(_EXT_MASK, _SKIP_STATISTICS)
-        answers = self._ask(_GET_LINK, _DUMP, request)
-        return [_found_link(body) for kind, body in answers if kind == _NEW_LINK]
+        question = Attributes(bytes(_LINK_HEADER.size))
+        question.number_32(_EXT_MASK, _SKIP_STATISTICS)
+        return self._links(rtnetlink.request(rtnetlink.GET_LINK, rtnetlink.DUMP, question))
+
+    def _links(self, question: Request) -> list[FoundLink]:
+        answers = self._ask(question)
+        return [_found_link(one.payload) for one in answers if one.kind == rtnetlink.NEW_LINK]
 
     # -- addresses ----------------------------------------------------------------
 
     def add_address(self, index: int, address: Address, length: int, *, deprecated: bool = False) -> int:
         """Put an address on a link; `deprecated`: never chosen as a source by itself."""
-        body = _address_body(index, address, length)
-        if deprecated:
-            body += _attribute(_IFA_CACHE_INFO, struct.pack("=IIII", 0, _FOR_EVER, 0, 0))
-        return self._change(_NEW_ADDRESS, _CREATE | _EXCLUSIVE, body)
+        return self._change(_write().add_address(address, length, deprecated), index)
 
     def delete_address(self, index: int, address: Address, length: int) -> int:
         """Take an address off a link."""
-        return self._change(_DELETE_ADDRESS, 0, _address_body(index, address, length))
+        return self._change(_write().delete_address(address, length), index)
 
     def link_local(self, index: int) -> list[IPv6Address]:
         """The link-local addresses of a link, in the kernel's order."""
-        header = struct.pack("=BBBBI", socket.AF_INET6, 0, 0, 0, 0)
+        header = _ADDRESS_HEADER.pack(socket.AF_INET6, 0, 0, 0, 0)
         found = []
-        for kind, body in self._ask(_GET_ADDRESS, _DUMP, header):
-            if kind == _NEW_ADDRESS and body[3] == _SCOPE_LINK and _index_at(body, 4) == index:
-                raw = dict(_attributes(body[8:])).get(_IFA_ADDRESS, b"")
-                if len(raw) == 16:
-                    found.append(IPv6Address(raw))
+        for answer in self._ask(rtnetlink.dump(rtnetlink.GET_ADDRESS, header)):
+            if answer.kind != rtnetlink.NEW_ADDRESS:
+                continue
+            _, _, _, scope, of_link = _ADDRESS_HEADER.unpack_from(answer.payload)
+            one = address(split(answer.payload, _ADDRESS_HEADER.size).get(_IFA_ADDRESS))
+            if scope == _SCOPE_LINK and of_link == index and isinstance(one, IPv6Address):
+                found.append(one)
         return found
 
     # -- the conversation -----------------------------------------------------------
 
-    def _change(self, kind: int, flags: int, body: bytes) -> int:
-        for answer, payload in self._ask(kind, flags | _ACKNOWLEDGE, body):
-            if answer == _ERROR:
-                return -int.from_bytes(payload[:4], byteorder, signed=True)
-        return errno.ETIMEDOUT
-
-    def _ask(self, kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
-        """The messages of the answer; ends early when the kernel says no more."""
-        self._sequence += 1
-        header = struct.pack("=IHHII", 16 + len(body), kind, flags | _REQUEST, self._sequence, 0)
+    def _change(self, request: Request, index: int = 0) -> int:
+        """0 or the errno of a request about the link `index`."""
+        error: int | None = None
         try:
-            self._socket.send(header + body)
-        except OSError as error:
-            yield _ERROR, struct.pack("=i", -(error.errno or errno.EIO))
-            return
+            for answer in self._conversation(request, index):
+                error = rtnetlink.error_of(answer)
+        except OSError as problem:
+            return problem.errno or errno.ETIMEDOUT
+        return errno.ETIMEDOUT if error is None else error
+
+    def _ask(self, question: Request) -> list[Message]:
+        """The messages of the answer; those that came before the kernel said no more."""
+        found: list[Message] = []
+        try:
+            for answer in self._conversation(question):
+                found.append(answer)
+        except OSError:
+            pass
+        return found
+
+    def _conversation(self, request: Request, index: int = 0) -> Iterator[Message]:
+        """Every message of the answer, with the one that ends it; raises OSError (no errno: none came)."""
+        self._sequence += 1
+        indices = {name: index for _, name in request.indices}
+        self._socket.send(rtnetlink.numbered(request, self._sequence, indices, last=True))
         while True:
-            try:
-                data = self._socket.recv(_LARGEST)
-            except OSError:
-                return
-            for answer, sequence, payload in _messages(data):
-                if sequence != self._sequence:
+            for answer in rtnetlink.messages(self._socket.recv(_LARGEST)):
+                if answer.sequence != self._sequence:
                     continue
-                yield answer, payload
-                if answer in (_ERROR, _DONE):
+                yield answer
+                if answer.kind in (rtnetlink.ERROR, rtnetlink.DONE):
                     return
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, sequence number and body of each netlink message."""
-    at = 0
-    while at + 16 <= len(data):
-        length, kind, _, sequence, _ = struct.unpack_from("=IHHII", data, at)
-        if length < 16:
-            return
-        yield kind, sequence, data[at + 16 : at + length]
-        at += (length + 3) & ~3
+def _write() -> ModuleType:
+    from keepalived_py.system import device_messages  # paid only by who changes a device
+
+    return device_messages
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type (without its flag bits) and value of each attribute."""
-    at = 0
-    while at + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4:
-            return
-        yield kind & 0x3FFF, data[at + 4 : at + length]
-        at += (length + 3) & ~3
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    padding = b"\0" * (-len(value) % 4)
-    return struct.pack("=HH", 4 + len(value), kind) + value + padding
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", value))
-
-
-def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode("utf-8", "surrogateescape") + b"\0")
-
-
-def _link_header(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
-    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
-
-
-def _link_info(kind: DeviceKind, mode: str) -> bytes:
-    if kind is DeviceKind.MACVLAN:
-        data = _number(_MACVLAN_MODE, _MACVLAN_MODES[mode])
-    else:
-        data = _attribute(_IPVLAN_MODE, struct.pack("=H", _IPVLAN_LAYER_2))
-        data += _attribute(_IPVLAN_FLAGS, struct.pack("=H", _IPVLAN_KINDS[mode]))
-    kind_name = _attribute(_INFO_KIND, kind.value.encode())
-    return _attribute(_LINK_INFO, kind_name + _attribute(_INFO_DATA, data))
-
-
-def _address_body(index: int, address: Address, length: int) -> bytes:
-    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
-    flags = 0 if isinstance(address, IPv4Address) else _NO_DAD
-    scope = _SCOPE_LINK if address.is_link_local and isinstance(address, IPv6Address) else 0
-    header = struct.pack("=BBBBI", family, length, flags, scope, index)
-    local = _attribute(_IFA_LOCAL, address.packed) if isinstance(address, IPv4Address) else b""
-    return header + local + _attribute(_IFA_ADDRESS, address.packed)
-
-
-def _index_at(body: bytes, offset: int) -> int:
-    (index,) = struct.unpack_from("=I", body, offset)
-    return int(index)
-
-
-def _found_link(body: bytes) -> FoundLink:
-    index, flags = struct.unpack_from("=iI", body, 4)
-    attributes = dict(_attributes(body[16:]))
-    info = dict(_attributes(attributes.get(_LINK_INFO, b"")))
+def _found_link(payload: bytes) -> FoundLink:
+    _, _, index, flags, _ = _LINK_HEADER.unpack_from(payload)
+    found = split(payload, _LINK_HEADER.size)
+    info = split(found.get(_LINK_INFO, b""))
     kind = info.get(_INFO_KIND, b"").rstrip(b"\0").decode(errors="replace")
     # A device whose interface lies in another namespace has an index of that one.
-    here = _LINK_NETNS not in attributes
+    here = _LINK_NETNS not in found
     return FoundLink(
-        name=attributes.get(_IFNAME, b"").rstrip(b"\0").decode("utf-8", "surrogateescape"),
+        name=os.fsdecode(found.get(_IFNAME, b"").rstrip(b"\0")),
         index=index,
         up=bool(flags & _UP),
-        mac=attributes.get(_ADDRESS, b""),
-        base_index=_value(attributes.get(_LINK)) if here else 0,
-        master_index=_value(attributes.get(_MASTER)),
-        group=_value(attributes.get(_GROUP)),
+        mac=found.get(_ADDRESS, b""),
+        base_index=number(found.get(_LINK)) if here else 0,
+        master_index=number(found.get(_MASTER)),
+        group=number(found.get(_GROUP)),
         kind=kind,
-        mode=_mode(kind, dict(_attributes(info.get(_INFO_DATA, b"")))),
+        mode=_mode(kind, split(info.get(_INFO_DATA, b""))),
     )
-
-
-def _value(raw: bytes | None) -> int:
-    return int.from_bytes(raw, byteorder) if raw else 0
 
 
 def _mode(kind: str, data: Mapping[int, bytes]) -> str:
     if kind == DeviceKind.MACVLAN.value:
-        number, names = _value(data.get(_MACVLAN_MODE)), _MACVLAN_MODES
-    elif kind == DeviceKind.IPVLAN.value and _value(data.get(_IPVLAN_MODE)) == _IPVLAN_LAYER_2:
-        number, names = _value(data.get(_IPVLAN_FLAGS)), _IPVLAN_KINDS
-    else:
-        return ""
-    return next((name for name, value in names.items() if value == number), "")
+        return _MACVLAN_MODES.get(number(data.get(_MODE)), "")
+    if kind == DeviceKind.IPVLAN.value and number(data.get(_MODE)) == IPVLAN_LAYER_2:
+        return _IPVLAN_MODES.get(number(data.get(_IPVLAN_FLAGS)), "")
+    return ""

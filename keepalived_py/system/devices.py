@@ -39,23 +39,15 @@ from keepalived_py.model.config import Configuration
 from keepalived_py.model.effects import AlreadySo, Done, Failed, Outcome, TimedOut
 from keepalived_py.model.interfaces import Device, DeviceKind
 from keepalived_py.system import sysctl
-from keepalived_py.system.device_requests import (
-    ACCEPT_LOCAL,
-    ARP_FILTER,
-    ARP_IGNORE,
-    PROMOTE_SECONDARIES,
-    RP_FILTER,
-    DeviceRequests,
-    FoundLink,
-)
+from keepalived_py.system.device_requests import DeviceRequests, FoundLink
 
 T = TypeVar("T")
 
 _KINDS = {kind.value: kind for kind in DeviceKind}
 _WORDS = {DeviceKind.MACVLAN: "VMAC", DeviceKind.IPVLAN: "ipvlan"}
-_MACVLAN_IPV4 = {ARP_IGNORE: 1, ACCEPT_LOCAL: 1, RP_FILTER: 0, PROMOTE_SECONDARIES: 1}
-_MACVLAN_IPV6 = {ARP_IGNORE: 1}
-_BELOW = {"arp_ignore": ARP_IGNORE, "arp_filter": ARP_FILTER}
+_MACVLAN_IPV4 = {"arp_ignore": 1, "accept_local": 1, "rp_filter": 0, "promote_secondaries": 1}
+_MACVLAN_IPV6 = {"arp_ignore": 1}
+_BELOW = {"arp_ignore": 1, "arp_filter": 1}
 
 
 class DeviceLog(Protocol):
@@ -343,7 +335,7 @@ class _Works:
             before = {name: sysctl.read(4, root.name, name) or 0 for name in _BELOW}
             below = self._below[root.index] = _Below(InterfaceName(root.name), before)
         below.users.add(device.name)
-        if self._requests.set_ipv4(root.index, dict.fromkeys(_BELOW.values(), 1)):
+        if self._requests.set_ipv4(root.index, _BELOW):
             self._say(f"Set base flags on {root.name} failed for VMAC {device.name}", False)
 
     # -- where adverts come from -----------------------------------------------------
@@ -439,8 +431,11 @@ class _Works:
         if below.users:
             return
         del self._below[made.root_index]
-        ours = {name: value for name, value in below.before.items() if sysctl.read(4, below.name, name) == 1}
-        values = {_BELOW[name]: value for name, value in ours.items() if value != 1}
+        values = {
+            name: value
+            for name, value in below.before.items()
+            if value != 1 and sysctl.read(4, below.name, name) == 1
+        }
         if values and self._requests.set_ipv4(made.root_index, values):
             self._say(f"reset interface flags on {below.name} failed", False)
 
@@ -483,16 +478,16 @@ class _Works:
     def _promote(self, wanted: set[InterfaceName]) -> None:
         """`promote_secondaries` on these interfaces, and as it was on all others."""
         for name in [name for name in self._promoted if name not in wanted]:
-            self._set(name, PROMOTE_SECONDARIES, self._promoted.pop(name))
+            self._set(name, "promote_secondaries", self._promoted.pop(name))
         for name in wanted - self._promoted.keys():
             value = sysctl.read(4, name, "promote_secondaries")
-            if value == 0 and self._set(name, PROMOTE_SECONDARIES, 1) == 0:
+            if value == 0 and self._set(name, "promote_secondaries", 1) == 0:
                 self._promoted[name] = value
 
     def _set_rp_filter(self, name: InterfaceName, value: int) -> int:
-        return self._set(name, RP_FILTER, value)
+        return self._set(name, "rp_filter", value)
 
-    def _set(self, name: InterfaceName, parameter: int, value: int) -> int:
+    def _set(self, name: InterfaceName, parameter: str, value: int) -> int:
         link = self._requests.link(name)
         return errno.ENODEV if link is None else self._requests.set_ipv4(link.index, {parameter: value})
 

@@ -296,8 +296,11 @@ def vmacs_of(
     """The devices of a planned configuration that exist, for `Firewall.settle`.
 
     A device counts for both families if its instance has excluded addresses of the other one.
-    IPv4 instances leave the filter alone with `disable_local_igmp`.
+    IPv4 instances leave the filter alone with `disable_local_igmp`.  Devices of single addresses do not
+    make keepalived use a filter; one that is used for another reason knows them.
     """
+    if not _is_used(configuration):
+        return
     excluded = {one.name: one.excluded_addresses for one in configuration.instances}
     for device in configuration.devices:
         if device.kind is not DeviceKind.MACVLAN:
@@ -309,6 +312,16 @@ def vmacs_of(
         vmac = vmac_of(device, families, _link_local(interfaces.get(device.base)))
         if vmac is not None:
             yield vmac
+
+
+def _is_used(configuration: Configuration) -> bool:
+    settings = configuration.globals.firewall
+    return (
+        settings.table is not None
+        or settings.iptables is not None
+        or any(not device.for_address for device in configuration.devices)
+        or any(not instance.accept for instance in configuration.instances)
+    )
 
 
 def _link_local(base: InterfaceFacts | None) -> Address | None:

@@ -44,6 +44,12 @@ class Inotify:
         """Readable when something happened."""
         return self._descriptor
 
+    def close(self) -> None:
+        """Hear of nothing more; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def watch(self, directory: str, mask: int) -> int:
         """Hear of `directory`; its number (the same for one that is watched already).  Raises OSError."""
         return _call("inotify_add_watch", self._descriptor, os.fsencode(directory), ctypes.c_uint32(mask))

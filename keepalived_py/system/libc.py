@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cache
 
 
@@ -31,6 +32,28 @@ def unlock_memory() -> None:
     """munlockall(2); raises OSError if the kernel refuses."""
     if library().munlockall() != 0:
         _raise_errno("munlockall")
+
+
+def send_to(descriptor: int, data: bytes, address: bytes) -> int:
+    """sendto(2) with a socket address in the kernel's form; 0, or the errno of the failure."""
+    if _sendto()(descriptor, data, len(data), 0, address, len(address)) < 0:
+        return ctypes.get_errno()
+    return 0
+
+
+@cache
+def _sendto() -> Callable[..., int]:
+    function = library().sendto
+    function.argtypes = [
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_uint,
+    ]
+    function.restype = ctypes.c_ssize_t
+    return function
 
 
 def _raise_errno(call: str) -> None:

@@ -15,6 +15,9 @@ from keepalived_py.system.attributes import number, split
 ADDRESS, NAME, MTU, LINK_INFO, FAMILY_SPECIFIC = 1, 3, 4, 18, 26
 _INFO_KIND, _INFO_DATA = 1, 2
 _VRF_TABLE = 1
+# How the devices of an ipvlan in layer 2 mode reach each other (IFLA_IPVLAN_FLAGS).
+IPVLAN_LAYER_2 = 0
+IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
 _IPV6_CONFIGURATION = 2
 _NETCONF_INDEX, _NETCONF_FORWARDING = 1, 2
 # linux/if.h.

@@ -16,6 +16,7 @@ yield the differences.
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, assert_never
@@ -37,8 +38,9 @@ from keepalived_py.model.effects import (
     TimedOut,
 )
 from keepalived_py.model.events import InterfaceFacts, RouteLost, RuleLost
+from keepalived_py.model.globals import ReceiveBuffers
 from keepalived_py.model.network import PROTOCOL_KEEPALIVED, Route, Rule, VirtualAddress
-from keepalived_py.system import addresses, links, routes, rtnetlink, rules
+from keepalived_py.system import addresses, links, receive_buffer, routes, rtnetlink, rules
 from keepalived_py.system.held import Held
 from keepalived_py.system.interface_table import InterfaceEvent, InterfaceTable
 from keepalived_py.system.requests import Answer, Conversation, Requests, Unanswered
@@ -49,7 +51,6 @@ KernelEvent = InterfaceEvent | RouteLost | RuleLost
 # Python has no names for these (linux/socket.h, linux/netlink.h).
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP, _DROP_MEMBERSHIP = 1, 2
-_SO_RCVBUFFORCE = 33
 
 _EVENT_BUFFER = 4 * 1024 * 1024
 _LONGEST_DATAGRAM = 64 * 1024
@@ -91,6 +92,20 @@ class Kernel:
         found = await self._requests.call(_read_all)
         self._vrf_tables = found.vrf_tables
         self._table = InterfaceTable(found.interfaces)
+
+    def size_buffers(self, buffers: ReceiveBuffers) -> tuple[str, ...]:
+        """Size both sockets' buffers as `global_defs` says; what the kernel refused, for the log.
+
+        A size of 0 is ours: keepalived's 64 KiB overflow where hundreds of addresses come at once.
+        """
+        if self._events is None:
+            return ()
+        of_events, of_answers = buffers.vrrp_monitor_force, buffers.vrrp_command_force
+        refused = (
+            (_size_events(self._events, buffers.vrrp_monitor, of_events), of_events),
+            (self._requests.resize(buffers.vrrp_command, of_answers), of_answers),
+        )
+        return tuple(_refusal(error, force) for error, force in refused if error)
 
     async def close(self) -> None:
         """Close both sockets; `events` ends."""
@@ -323,7 +338,7 @@ def _outcome(change: KernelChange, answer: Answer) -> Outcome:
 def _open_events() -> socket.socket:
     events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
     try:
-        _enlarge(events)
+        _size_events(events, 0, False)
         events.bind((0, 0))
         for group in _GROUPS:
             events.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
@@ -333,12 +348,20 @@ def _open_events() -> socket.socket:
     return events
 
 
-def _enlarge(events: socket.socket) -> None:
-    try:
-        events.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _EVENT_BUFFER)
-    except PermissionError:
+def _size_events(events: socket.socket, size: int, force: bool) -> int:
+    """0, or the errno of the kernel's refusal; `size` 0: as large as usual."""
+    if size:
+        return receive_buffer.resize(events, size, force)
+    if receive_buffer.resize(events, _EVENT_BUFFER, True):
         # Without CAP_NET_ADMIN the system's own limit holds; overflow is dealt with anyway.
-        events.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _EVENT_BUFFER)
+        receive_buffer.resize(events, _EVENT_BUFFER, False)
+    return 0
+
+
+def _refusal(error: int, force: bool) -> str:
+    """keepalived's words."""
+    option = "cant set SO_RCVBUFFORCE" if force else "Cannot set SO_RCVBUF"
+    return f"{option} IP option. errno={error} ({os.strerror(error)})"
 
 
 def _discard(events: socket.socket) -> None:

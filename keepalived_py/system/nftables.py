@@ -21,6 +21,12 @@ from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
+from keepalived_py.system import rtnetlink
+from keepalived_py.system.attributes import attribute, nest
+from keepalived_py.system.attributes import number_32_of_network as _number
+from keepalived_py.system.attributes import text_attribute as _text
+from keepalived_py.system.rtnetlink import ACKNOWLEDGE, APPEND, CREATE
+
 IPV4 = 2
 IPV6 = 10
 
@@ -28,12 +34,7 @@ IPV6 = 10
 _NETFILTER = 12
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_ERROR = 2
-_REQUEST, _ACKNOWLEDGE, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
-_NESTED = 0x8000
-_HEADER = struct.Struct("=IHHII")
 _FAMILY = struct.Struct("=BBH")
-_ATTRIBUTE = struct.Struct("=HH")
 _ANSWER_BYTES = 64 * 1024
 _ENOUGH_BUFFER = 1024 * 1024
 
@@ -120,30 +121,11 @@ class SetType(NamedTuple):
     constant: bool = False
 
 
-# Attributes ------------------------------------------------------------------
-
-
-def _attribute(kind: int, data: bytes) -> bytes:
-    return _ATTRIBUTE.pack(4 + len(data), kind) + data + bytes(-len(data) % 4)
-
-
-def _nest(kind: int, *attributes: bytes) -> bytes:
-    return _attribute(kind | _NESTED, b"".join(attributes))
-
-
-def _text(kind: int, text: str) -> bytes:
-    return _attribute(kind, text.encode() + b"\0")
-
-
-def _number(kind: int, number: int) -> bytes:
-    return _attribute(kind, struct.pack(">I", number))
-
-
 # Expressions -----------------------------------------------------------------
 
 
 def _expression(name: str, *attributes: bytes) -> bytes:
-    return _nest(1, _text(1, name), _nest(2, *attributes))
+    return nest(1, _text(1, name), nest(2, *attributes))
 
 
 def payload(base: int, offset: int, length: int, register: int = FIRST) -> bytes:
@@ -160,7 +142,7 @@ def meta(key: Meta, register: int) -> bytes:
 
 def equals(data: bytes, register: int = FIRST) -> bytes:
     """Go on only if the register holds `data`."""
-    return _expression("cmp", _number(1, register), _number(2, 0), _nest(3, _attribute(1, data)))
+    return _expression("cmp", _number(1, register), _number(2, 0), nest(3, attribute(1, data)))
 
 
 def masked(mask: bytes, register: int = FIRST) -> bytes:
@@ -171,8 +153,8 @@ def masked(mask: bytes, register: int = FIRST) -> bytes:
         _number(1, register),
         _number(2, register),
         _number(3, len(mask)),
-        _nest(4, _attribute(1, mask)),
-        _nest(5, _attribute(1, nothing)),
+        nest(4, attribute(1, mask)),
+        nest(5, attribute(1, nothing)),
     )
 
 
@@ -199,7 +181,7 @@ def counter() -> bytes:
 def verdict(what: Verdict, chain: str | None = None) -> bytes:
     """The end of a rule; GOTO names the chain."""
     target = () if chain is None else (_text(2, chain),)
-    return _expression("immediate", _number(1, 0), _nest(2, _nest(2, _number(1, what), *target)))
+    return _expression("immediate", _number(1, 0), nest(2, nest(2, _number(1, what), *target)))
 
 
 # Messages --------------------------------------------------------------------
@@ -207,7 +189,7 @@ def verdict(what: Verdict, chain: str | None = None) -> bytes:
 
 def new_table(family: int, table: str) -> Message:
     """Make a table unless it is there."""
-    return Message(Kind.NEW_TABLE, family, _CREATE, _text(1, table))
+    return Message(Kind.NEW_TABLE, family, CREATE, _text(1, table))
 
 
 def delete_table(family: int, table: str) -> Message:
@@ -217,20 +199,20 @@ def delete_table(family: int, table: str) -> Message:
 
 def new_chain(family: int, table: str, chain: str) -> Message:
     """Make a chain that others go to."""
-    return Message(Kind.NEW_CHAIN, family, _CREATE, _text(1, table) + _text(3, chain))
+    return Message(Kind.NEW_CHAIN, family, CREATE, _text(1, table) + _text(3, chain))
 
 
 def new_base_chain(family: int, table: str, chain: str, hook: Hook, priority: int) -> Message:
     """Make a filter chain that sees the packets of `hook` and accepts what no rule decides about."""
-    where = _nest(4, _number(1, hook), _number(2, priority & 0xFFFFFFFF))
+    where = nest(4, _number(1, hook), _number(2, priority & 0xFFFFFFFF))
     head = _text(1, table) + _text(3, chain) + where
-    return Message(Kind.NEW_CHAIN, family, _CREATE, head + _number(5, Verdict.ACCEPT) + _text(7, "filter"))
+    return Message(Kind.NEW_CHAIN, family, CREATE, head + _number(5, Verdict.ACCEPT) + _text(7, "filter"))
 
 
 def new_rule(family: int, table: str, chain: str, *expressions: bytes) -> Message:
     """Append a rule to a chain."""
-    body = _text(1, table) + _text(2, chain) + _nest(4, *expressions)
-    return Message(Kind.NEW_RULE, family, _CREATE | _APPEND, body)
+    body = _text(1, table) + _text(2, chain) + nest(4, *expressions)
+    return Message(Kind.NEW_RULE, family, CREATE | APPEND, body)
 
 
 def new_set(family: int, table: str, name: str, type_: SetType, number: int) -> Message:
@@ -245,8 +227,8 @@ def new_set(family: int, table: str, name: str, type_: SetType, number: int) -> 
     attributes += [_number(4, key), _number(5, sum(_KEY_BYTES[one] for one in type_.key))]
     if type_.data is not None:
         attributes += [_number(6, type_.data), _number(7, _KEY_BYTES[type_.data])]
-    attributes += [_number(10, number), _attribute(13, _byte_orders(type_))]
-    return Message(Kind.NEW_SET, family, _CREATE, b"".join(attributes))
+    attributes += [_number(10, number), attribute(13, _byte_orders(type_))]
+    return Message(Kind.NEW_SET, family, CREATE, b"".join(attributes))
 
 
 def _byte_orders(type_: SetType) -> bytes:
@@ -262,20 +244,20 @@ Element = tuple[bytes, bytes | None]
 @cache
 def _element_head(length: int) -> bytes:
     """All of an element of a set that comes before its key: hundreds of them have the same."""
-    return _nest(1, _nest(1, _attribute(1, bytes(length))))[: -(length + -length % 4)]
+    return nest(1, nest(1, attribute(1, bytes(length))))[: -(length + -length % 4)]
 
 
 def _element(key: bytes, data: bytes | None) -> bytes:
     if data is None:
         return _element_head(len(key)) + key + bytes(-len(key) % 4)
-    return _nest(1, _nest(1, _attribute(1, key)), _nest(2, _attribute(1, data)))
+    return nest(1, nest(1, attribute(1, key)), nest(2, attribute(1, data)))
 
 
 def elements(kind: Kind, family: int, table: str, name: str, which: Sequence[Element]) -> Message:
     """Add or delete elements: keys, and in a map what they are mapped to."""
     each = (_element(key, data) for key, data in which)
-    flags = _CREATE if kind is Kind.NEW_ELEMENTS else 0
-    return Message(kind, family, flags, _text(1, table) + _text(2, name) + _nest(3, *each))
+    flags = CREATE if kind is Kind.NEW_ELEMENTS else 0
+    return Message(kind, family, flags, _text(1, table) + _text(2, name) + nest(3, *each))
 
 
 # The channel -----------------------------------------------------------------
@@ -300,7 +282,7 @@ class Channel:
         last = len(messages) - 1
         for position, message in enumerate(messages):
             # The last one's acknowledgement says that the kernel looked at all of them.
-            batch.append(self._pack(message, _ACKNOWLEDGE if position == last else 0))
+            batch.append(self._pack(message, ACKNOWLEDGE if position == last else 0))
         awaited = self._sequence
         batch.append(self._edge(_BATCH_END))
         return self._exchange(b"".join(batch), awaited)
@@ -308,7 +290,7 @@ class Channel:
     def has_table(self, family: int, table: str) -> bool:
         """Whether there is a table of that name (False also if we may not know)."""
         question = Message(Kind.GET_TABLE, family, 0, _text(1, table))
-        return self._exchange(self._pack(question, _ACKNOWLEDGE), self._sequence) == 0
+        return self._exchange(self._pack(question, ACKNOWLEDGE), self._sequence) == 0
 
     def close(self) -> None:
         """Close the socket; the tables stay."""
@@ -317,14 +299,13 @@ class Channel:
     def _edge(self, kind: int) -> bytes:
         self._sequence += 1
         body = struct.pack(">BBH", 0, 0, _SUBSYSTEM)
-        return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST, self._sequence, 0) + body
+        return rtnetlink.framed(kind, 0, body, self._sequence)
 
     def _pack(self, message: Message, more_flags: int) -> bytes:
         self._sequence += 1
         body = _FAMILY.pack(message.family, 0, 0) + message.payload
         kind = _SUBSYSTEM << 8 | message.kind
-        flags = _REQUEST | message.flags | more_flags
-        return _HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body
+        return rtnetlink.framed(kind, message.flags | more_flags, body, self._sequence)
 
     def _exchange(self, data: bytes, awaited: int) -> int:
         try:
@@ -343,11 +324,10 @@ class Channel:
                 data = self._socket.recv(_ANSWER_BYTES)
             except BlockingIOError:
                 return
-            while len(data) >= _HEADER.size:
-                length, kind, _, sequence, _ = _HEADER.unpack_from(data)
-                if kind == _ERROR:
-                    yield sequence, -struct.unpack_from("=i", data, _HEADER.size)[0]
-                data = data[max(length + 3 & ~3, _HEADER.size) :]
+            for answer in rtnetlink.messages(data):
+                error = rtnetlink.error_of(answer)
+                if error is not None:
+                    yield answer.sequence, error
 
 
 def index(number: int) -> bytes:

@@ -16,6 +16,8 @@ import struct
 import sys
 from typing import NamedTuple
 
+from keepalived_py.system import receive_buffer
+
 FORK = 0x1
 EXEC = 0x2
 COMM = 0x200
@@ -28,7 +30,6 @@ _CN_VAL_PROC = 1
 _LISTEN = 1
 _NLMSG_DONE = 3
 _SO_ATTACH_FILTER = 26
-_SO_RCVBUFFORCE = 33
 _USUAL_BUFFER = 2 << 20
 _LARGEST_BUFFER = 64 << 20
 
@@ -111,9 +112,7 @@ class ProcessEvents:
 
     def _set_buffer(self, size: int, force: bool) -> None:
         """The kernel doubles `size` for its own needs."""
-        option = _SO_RCVBUFFORCE if force else socket.SO_RCVBUF
-        with contextlib.suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, size)
+        receive_buffer.resize(self._socket, size, force)
 
     def _filter(self, names: bool) -> None:
         program = filter_program(names)

@@ -27,7 +27,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from keepalived_py.base.names import InterfaceName
-from keepalived_py.system import rtnetlink
+from keepalived_py.system import receive_buffer, rtnetlink
 from keepalived_py.system.rtnetlink import Message, Request
 
 T = TypeVar("T")
@@ -36,7 +36,6 @@ T = TypeVar("T")
 _SOL_NETLINK = 270
 _SHORT_ERRORS = 10
 _STRICT_DUMPS = 12
-_SO_RCVBUFFORCE = 33
 
 ANSWER_LIMIT_S = 2.0
 _ANSWER_BUFFER = 1024 * 1024
@@ -201,6 +200,7 @@ class Requests:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: SimpleQueue[_Series | _Call | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
         self.port_id = 0
 
     def open(self, connect: Callable[[], Port] | None = None) -> None:
@@ -222,12 +222,19 @@ class Requests:
     def _connect(self) -> Port:
         opened = _open_socket()
         self.port_id = opened.getsockname()[0]
+        self._socket = opened
         return opened
+
+    def resize(self, size: int, force: bool) -> int:
+        """Hold `size` bytes of answers, 0: as many as usual.  The errno of the kernel's refusal, 0: none."""
+        if self._socket is None:
+            return 0
+        return receive_buffer.resize(self._socket, size or _ANSWER_BUFFER, force or not size)
 
     def close(self) -> None:
         """Let the thread end after what it was given; its socket goes with it."""
         if self._thread is not None:
-            self._thread = None
+            self._thread = self._socket = None
             self._queue.put(None)
 
     def perform(self, requests: Sequence[Request], ended: Ended) -> None:
@@ -371,9 +378,8 @@ def _open_socket() -> socket.socket:
         with contextlib.suppress(OSError):
             # From Linux 4.20 on, dumps may ask for a part; without, they give all.
             opened.setsockopt(_SOL_NETLINK, _STRICT_DUMPS, 1)
-        with contextlib.suppress(PermissionError):
-            # Without it, some hundred errors at once are more than the socket holds.
-            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ANSWER_BUFFER)
+        # Where that is refused, some hundred errors at once are more than the socket holds.
+        receive_buffer.resize(opened, _ANSWER_BUFFER, True)
         opened.bind((0, 0))
     except OSError:
         opened.close()

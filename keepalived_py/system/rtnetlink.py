@@ -63,12 +63,15 @@ class Message(NamedTuple):
     payload: bytes
 
 
+def framed(kind: int, flags: int, payload: bytes, sequence: int = 0) -> bytes:
+    """`payload` behind the header of a request; that of other families of netlink is the same."""
+    return _HEADER.pack(HEADER_LENGTH + len(payload), kind, REQUEST | flags, sequence, 0) + payload
+
+
 def request(kind: int, flags: int, written: Attributes) -> Request:
     """A request whose payload was written as `written`."""
-    length = HEADER_LENGTH + len(written.data)
-    header = _HEADER.pack(length, kind, REQUEST | flags, 0, 0)
     indices = tuple((HEADER_LENGTH + place, name) for place, name in written.indices)
-    return Request(header + bytes(written.data), indices)
+    return Request(framed(kind, flags, bytes(written.data)), indices)
 
 
 def numbered(one: Request, sequence: int, indices: dict[InterfaceName, int], last: bool) -> bytearray:

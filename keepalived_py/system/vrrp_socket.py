@@ -24,6 +24,7 @@ import socket
 import struct
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Generic, NamedTuple, TypeVar
 
@@ -166,10 +167,8 @@ class Ipv4Socket(VrrpSocket[bytes]):
 
     def send(self, packet: bytes, source: Address, destination: Address, ttl: int | None) -> int:
         """See `VrrpSocket`; the packet's own header counts."""
-        # MSG_DONTROUTE: a group is always on the link, whatever the routing table says.
-        flags = socket.MSG_DONTROUTE if destination.is_multicast else 0
         try:
-            self._sender.sendto(packet, flags, (str(destination), 0))
+            self._sender.sendto(packet, *_way(destination))
         except OSError as error:
             return error.errno or errno.EIO
         return 0
@@ -180,6 +179,12 @@ class Ipv4Socket(VrrpSocket[bytes]):
             return self._receiver.recv(_LONGEST_PACKET)
         except OSError:
             return None
+
+
+@lru_cache(maxsize=1024)
+def _way(destination: Address) -> tuple[int, tuple[str, int]]:
+    """Flags and address of sendto(2): a group is always on the link, whatever the routing table says."""
+    return socket.MSG_DONTROUTE if destination.is_multicast else 0, (str(destination), 0)
 
 
 class Ipv6Socket(VrrpSocket[Ipv6Packet]):

@@ -10,6 +10,7 @@ kernel begins with the link address of the receiver and the four bytes of the
 encapsulation header (RFC 4391 section 6).
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 ETHERNET_ADDRESS = 6
@@ -23,6 +24,7 @@ _REQUEST = 1
 _INFINIBAND_BROADCAST = bytes.fromhex("00ffffff" "ff12401bffff" "000000000000" "ffffffff")  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def gratuitous_arp(mac: bytes, address: IPv4Address, broadcast: bytes | None = None) -> bytes:
     """The whole frame that announces `address` at `mac`, an address of Ethernet or Infiniband.
 

@@ -6,6 +6,7 @@ The only option is the target's link-layer address.  86 bytes on Ethernet.  Over
 Infiniband the frame begins as in `wire.arp`, and the option is padded.
 """
 
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from keepalived_py.wire.arp import ETHERNET_ADDRESS, INFINIBAND_ADDRESS
@@ -25,6 +26,7 @@ _TARGET_LINK_ADDRESS = 2
 _CHECKSUM = 2
 
 
+@lru_cache(maxsize=4096)
 def unsolicited_advertisement(mac: bytes, address: IPv6Address, router: bool) -> bytes:
     """The whole frame that announces `address` at `mac`, an address of Ethernet or Infiniband.
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from keepalived_py.base.logs import Log, LogSettings
 from keepalived_py.daemon import bfd_lines
-from keepalived_py.daemon.inotify import DirectoryGone, DirectoryWatch
 from keepalived_py.daemon.reload import marked, marker_path
 from keepalived_py.daemon.reload_time import ReloadTime, ReloadTimer, parse
 from keepalived_py.model.globals import Globals, Reload
@@ -170,20 +169,6 @@ def test_a_pipe_in_place_of_the_file_is_not_waited_for(tmp_path: Path) -> None:
     timer, _, _ = timer_of(tmp_path / "when")
     assert timer.patience_s() is None
     timer.close()
-
-
-def test_a_watch_names_what_has_changed(tmp_path: Path) -> None:
-    watch = DirectoryWatch(str(tmp_path))
-    assert watch.names() == set()
-    (tmp_path / "a").write_text("x")
-    (tmp_path / "a").rename(tmp_path / "b")
-    assert watch.names() == {"a", "b"}
-    (tmp_path / "b").unlink()
-    tmp_path.rmdir()
-    with pytest.raises(DirectoryGone):
-        watch.names()
-    watch.close()
-    watch.close()
 
 
 # The file that is there meanwhile -------------------------------------------------------

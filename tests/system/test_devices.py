@@ -20,6 +20,7 @@ from keepalived_py.model.interfaces import Device, DeviceKind
 from keepalived_py.system import sysctl
 from keepalived_py.system.device_requests import DeviceRequests, FoundLink
 from keepalived_py.system.devices import Devices
+from keepalived_py.system.rtnetlink import Request
 
 pytestmark = pytest.mark.netns
 
@@ -331,7 +332,7 @@ class FakeRequests(DeviceRequests):
             self.known[name] = link
         return self.refused.get("add", 0)
 
-    def _change(self, kind: int, flags: int, body: bytes) -> int:
+    def _change(self, request: Request, index: int = 0) -> int:
         return self.refused.get("change", 0)
 
     def delete(self, index: int) -> int:

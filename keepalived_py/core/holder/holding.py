@@ -183,17 +183,18 @@ def announce_due(settings: Instance, due: Announcements, now: Micros, out: list[
 
 
 def burst(settings: Instance, addresses: tuple[VirtualAddress, ...], repeat: int, out: list[Effect]) -> None:
-    """Announce each of `addresses` `repeat` times, round by round."""
-    for number in range(repeat):
-        for address in addresses:
-            _announce(settings, address, number == 0, out)
-
-
-def _announce(settings: Instance, address: VirtualAddress, first: bool, out: list[Effect]) -> None:
-    what = "gratuitous ARP" if address.address.version == 4 else "Unsolicited Neighbour Advert"
-    where = f"on {address.interface} for {address.address}"
-    if first:
-        out.append(WriteLog(f"({settings.name}) Sending/queueing {what}s {where}", detail=True))
-    out.append(SendNeighbour(settings.name, address))
-    once = what if address.address.version == 4 else "unsolicited Neighbour Advert"
-    out.append(WriteLog(f"Sending {once} {where}", detail=True))
+    """Announce each of `addresses` `repeat` times, round by round; a repetition is the very same effect."""
+    if not repeat:
+        return
+    again: list[Effect] = []
+    for address in addresses:
+        inet = address.address.version == 4
+        where = f"on {address.interface} for {address.address}"
+        what = "gratuitous ARP" if inet else "Unsolicited Neighbour Advert"
+        once = what if inet else "unsolicited Neighbour Advert"
+        sending = SendNeighbour(settings.name, address)
+        said = WriteLog(f"Sending {once} {where}", detail=True)
+        out += (WriteLog(f"({settings.name}) Sending/queueing {what}s {where}", detail=True), sending, said)
+        again += (sending, said)
+    for _ in range(repeat - 1):
+        out += again

@@ -83,7 +83,7 @@ def with_settings(state: InstanceState, settings: Instance) -> InstanceState:
     """
     if settings == state.settings:
         return state
-    learned = state.learned_interval if settings.version == state.settings.version == 3 else None
+    learned = _still_learned(state, settings)
     deadline, priority = state.deadline, state.effective_priority
     if state.role is Role.BACKUP and deadline is not None:
         before = timing.master_down_interval(state.settings, priority, state.learned_interval)
@@ -97,6 +97,15 @@ def with_settings(state: InstanceState, settings: Instance) -> InstanceState:
             settings=settings, deadline=deadline, learned_interval=learned, memory=memory, said=frozenset()
         )
     )
+
+
+def _still_learned(state: InstanceState, settings: Instance) -> Micros | None:
+    """The master's interval goes on to count, also where it was our own and no longer is."""
+    if settings.version != 3 or state.settings.version != 3:
+        return None
+    heard = state.role is Role.BACKUP and state.master is not None and state.master != state.source
+    interval = state.interval if heard else state.learned_interval
+    return None if interval == settings.advert_interval_us else interval
 
 
 # -- pauses -------------------------------------------------------------------
