@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 PREFIX = "kapy"
@@ -26,7 +26,11 @@ BRIDGE = "br0"
 ETH_P_ALL = 0x0003
 ETH_P_IP = 0x0800
 ETH_P_ARP = 0x0806
+ETH_P_IPV6 = 0x86DD
 PROTOCOL_VRRP = 112
+PROTOCOL_ICMPV6 = 58
+_NEIGHBOUR_ADVERT = 136
+_TARGET_MAC = 2
 CLONE_NEWNET = 0x40000000
 # Asks the kernel to stamp every packet (linux/socket.h); the socket module does not name it.
 SO_TIMESTAMPNS = 35
@@ -50,6 +54,7 @@ class Node:
     name: str
     namespace: str
     address: str
+    link_local: str
 
 
 def remove_leftovers() -> None:
@@ -68,7 +73,7 @@ def network(names: tuple[str, ...]) -> Iterator[tuple[str, list[Node]]]:
     remove_leftovers()
     hub = f"{PREFIX}{os.getpid()}-hub"
     nodes = [
-        Node(name, f"{PREFIX}{os.getpid()}-{name}", f"192.0.2.{number}")
+        Node(name, f"{PREFIX}{os.getpid()}-{name}", f"192.0.2.{number}", f"fe80::{number}")
         for number, name in enumerate(names, start=1)
     ]
     try:
@@ -97,6 +102,7 @@ def _attach(node: Node, hub: str) -> None:
     ip("-n", node.namespace, "link", "set", "lo", "up")
     ip("-n", node.namespace, "link", "set", "eth0", "addrgenmode", "none", "up")
     ip("-n", node.namespace, "address", "add", f"{node.address}/24", "dev", "eth0")
+    ip("-n", node.namespace, "address", "add", f"{node.link_local}/64", "dev", "eth0", "nodad")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,7 @@ class AdvertSeen:
 
     at: float
     source: str
+    version: int
     vrid: int
     priority: int
     addresses: tuple[str, ...]
@@ -112,7 +119,7 @@ class AdvertSeen:
 
 @dataclass(frozen=True, slots=True)
 class ArpSeen:
-    """A gratuitous ARP on the bridge: `address` is at `mac`."""
+    """A gratuitous ARP, or an unsolicited neighbour advertisement, on the bridge: `address` is at `mac`."""
 
     at: float
     address: str
@@ -198,11 +205,13 @@ def _stamp(ancillary: list[tuple[int, int, bytes]]) -> float:
 
 
 def understand(frame: bytes, at: float) -> Seen | None:
-    """An Ethernet frame as what it says, None if it is neither an advert nor a gratuitous ARP."""
-    kind = int.from_bytes(frame[12:14], "big")
+    """An Ethernet frame as what it says, None if it is neither an advert nor tells where an address is."""
+    kind, packet = int.from_bytes(frame[12:14], "big"), frame[14:]
     if kind == ETH_P_IP:
-        return _advert(frame[14:], at)
-    return _gratuitous_arp(frame[14:], at) if kind == ETH_P_ARP else None
+        return _advert(packet, at)
+    if kind == ETH_P_IPV6:
+        return _of_ipv6(packet, at)
+    return _gratuitous_arp(packet, at) if kind == ETH_P_ARP else None
 
 
 def _advert(packet: bytes, at: float) -> AdvertSeen | None:
@@ -211,7 +220,21 @@ def _advert(packet: bytes, at: float) -> AdvertSeen | None:
         return None
     vrrp = packet[header:]
     addresses = tuple(str(IPv4Address(vrrp[8 + 4 * i : 12 + 4 * i])) for i in range(min(vrrp[3], 20)))
-    return AdvertSeen(at, str(IPv4Address(packet[12:16])), vrrp[1], vrrp[2], addresses)
+    return AdvertSeen(at, str(IPv4Address(packet[12:16])), vrrp[0] >> 4, vrrp[1], vrrp[2], addresses)
+
+
+def _of_ipv6(packet: bytes, at: float) -> Seen | None:
+    if len(packet) < 48:
+        return None
+    source, message = str(IPv6Address(packet[8:24])), packet[40:]
+    if packet[6] == PROTOCOL_VRRP:
+        places = range(8, 8 + 16 * min(message[3], 20), 16)
+        addresses = tuple(str(IPv6Address(message[place : place + 16])) for place in places)
+        return AdvertSeen(at, source, message[0] >> 4, message[1], message[2], addresses)
+    told = packet[6] == PROTOCOL_ICMPV6 and message[0] == _NEIGHBOUR_ADVERT and len(message) >= 32
+    if not told or packet[24] != 0xFF or message[24] != _TARGET_MAC:
+        return None
+    return ArpSeen(at, str(IPv6Address(message[8:24])), message[26:32].hex(":"))
 
 
 def _gratuitous_arp(packet: bytes, at: float) -> ArpSeen | None:

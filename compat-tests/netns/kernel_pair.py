@@ -35,7 +35,7 @@ _numbers = itertools.count(1001)
 
 def checksum(data: bytes) -> int:
     """RFC 1071 over bytes; odd lengths are filled up with a zero."""
-    total = sum(struct.unpack(f">{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
+    total: int = sum(struct.unpack(f">{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -1,5 +1,6 @@
 """BFD sessions against FRR's bfdd and the real keepalived: up, failure, restart, reload, stop."""
 
+import os
 import re
 import shutil
 import signal
@@ -180,6 +181,41 @@ def test_reload_keeps_sessions(lab: Lab) -> None:
     lab.wait(lambda: ours.logged("(b4) Starting poll sequence", at), 2, "a poll")
     lab.wait(lambda: real.logged("remote    20000   20000", at), 3, "the other end knows")
     time.sleep(DETECTION_NS * 3 / 1e9)  # long enough for a session that is neglected to be lost
+    assert downs(ours) == [] and downs(real) == [], lab.report()
+
+
+def test_tracking_that_a_reload_adds(lab: Lab) -> None:
+    """The session is up already: VRRP must learn of it, though nothing has changed."""
+    begin(lab, 2, "real", sessions(2))
+    untracked = TRACKED.replace("track_bfd {\n        b4\n    }\n", "")
+    assert "track_bfd" not in untracked
+    ours = begin(lab, 1, "ours", sessions(1) + untracked)
+    wait_up(lab, 1, *BOTH)
+    lab.wait_logged(1, "(VI_1) Entering MASTER STATE")
+    ours.config_path.write_text(sessions(1) + TRACKED)
+    at = ours.send(signal.SIGHUP)
+    lab.wait_logged(1, "Reload complete", since_ns=at)
+    assert not ours.logged("(VI_1) Entering FAULT STATE", at)
+    lab.wait_master(1, vip="10.77.1.51")
+    killed = lab.programs[2].kill_all()
+    lab.wait_logged(1, "(VI_1) Entering FAULT STATE", since_ns=killed)
+
+
+HOG = "while :; do :; done"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ours", "real"])
+def test_stays_up_under_load(lab: Lab, kind: str) -> None:
+    """10 ms intervals, every processor busy with others' work, both ends with real-time priority."""
+    first = "global_defs {\n    bfd_rt_priority 50\n}\n"
+    real = begin(lab, 2, "real", first + sessions(2, interval_ms=10))
+    ours = begin(lab, 1, kind, first + sessions(1, interval_ms=10))
+    wait_up(lab, 1, *BOTH)
+    wait_up(lab, 2, *BOTH)
+    hogs = [subprocess.Popen(["timeout", "20", "sh", "-c", HOG]) for _ in range(os.cpu_count() or 1)]
+    for hog in hogs:
+        hog.wait(25)
     assert downs(ours) == [] and downs(real) == [], lab.report()
 
 

@@ -147,8 +147,10 @@ def test_virtual_mac_devices(space: Space, tmp_path: Path, options: str) -> None
 
     async def scenario(firewall: Firewall) -> None:
         base = socket.if_nametoindex("eth0")
-        for name, family in zip(names, (4, 6), strict=True):
-            await firewall.add_vmac(Vmac(name, socket.if_nametoindex(name), base, (family,)))
+        families = zip(names, (4, 6), strict=True)
+        await firewall.settle(
+            Vmac(name, socket.if_nametoindex(name), base, (family,)) for name, family in families
+        )
 
     ours = by_ours(space, settings, scenario)
     four, six = (text.split("table ip6 ") for text in (theirs, ours))

@@ -19,23 +19,23 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 
 import pytest
 from kernel_pair import Neighbour, Site, site
 from kernel_view import differences, view
-from lab import wait
+from lab import Timeout, wait
 from program import Program
 from space import sweep
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(150)]
 
 FILES = sorted((Path(__file__).parent / "kernel").glob("*.conf"))
-UP = ("backup", "master", "again", "anew")
+RELOADS = sorted((Path(__file__).parent / "kernel" / "reload").iterdir())
+UP = ("backup", "master", "again", "anew", "reload")
 STEPS = (*UP, "stop")
 AT_ONCE = 12
 _EXPECTED = re.compile(r"^#! (\w+(?:,\w+)*) ([-+~]) (.*)$", re.MULTILINE)
@@ -59,6 +59,13 @@ class Side:
     def view(self) -> list[str]:
         return view(self.site.node)
 
+    def await_change(self, old: list[str], timeout_s: float) -> None:
+        """Until the view is another one."""
+        try:
+            wait(lambda: self.view() != old, timeout_s, "a change")
+        except Timeout as missed:
+            raise Timeout(f"{self.program.kind}: {missed}\n{self.program.tail()}") from None
+
     def backup(self, instances: int) -> list[str]:
         """The view as BACKUP, taken as soon as it is: it will not be for long."""
         self.await_("BACKUP", instances, 20)
@@ -73,11 +80,10 @@ class Side:
 
     def await_(self, role: str, times: int, timeout_s: float) -> None:
         """Until that many instances have become this; at once a failure when the program has ended."""
-        wait(
-            lambda: self.entered(role) >= times or not self.program.alive(),
-            timeout_s,
-            f"{self.program.kind}: {role}\n{self.program.tail()}",
-        )
+        try:
+            wait(lambda: self.entered(role) >= times or not self.program.alive(), timeout_s, role)
+        except Timeout as missed:
+            raise Timeout(f"{self.program.kind}: {missed}\n{self.program.tail()}") from None
         assert self.program.alive(), self.program.tail()
 
 
@@ -129,54 +135,101 @@ def steps(
         yield "again", settle(sides, patterns["again"], 3)
     entered("MASTER", 2)
     yield "anew", settle(sides, patterns["anew"], 3)
+    yield "stop", stopped(sides, patterns["stop"])
+
+
+def reload_steps(
+    sides: list[Side], text: str, instances: int, patterns: dict[str, list[str]]
+) -> Iterator[tuple[str, list[str]]]:
+    """MASTER, a reload with `text` while MASTER, the stop."""
+    for side in sides:
+        side.await_("MASTER", instances, 20)
+    yield "master", settle(sides, patterns["master"], 3)
+    before = [side.view() for side in sides]
+    for side in sides:
+        side.program.config_path.write_text(text)
+        side.program.send(signal.SIGHUP)
+    for side, old in zip(sides, before, strict=True):
+        side.await_change(old, 8)
+    yield "reload", settle(sides, patterns["reload"], 3)
+    yield "stop", stopped(sides, patterns["stop"])
+
+
+def stopped(sides: list[Side], patterns: list[str]) -> list[str]:
+    """Stop both; what differs then."""
     for side in sides:
         side.program.send(signal.SIGTERM)
     for side in sides:
         side.program.wait_end()
-    yield "stop", settle(sides, patterns["stop"], 0.5)
+    return settle(sides, patterns, 0.5)
 
 
-def play(file: Path, directory: Path) -> Found:
-    """Run both with this file, on a busy machine up to three times; what differs at each step."""
-    for number in range(2):
-        try:
-            return play_once(file, directory / str(number))
-        except TooSlow:
-            continue
-    return play_once(file, directory / "last")
-
-
-def play_once(file: Path, directory: Path) -> Found:
-    """One attempt of `play`."""
-    text = file.read_text()
+@contextmanager
+def both(text: str, directory: Path) -> Iterator[list[Side]]:
+    """Both programs with this configuration, each on a node of its own."""
     with ExitStack() as stack:
         sides = []
         for kind in ("real", "ours"):
             place, neighbour = stack.enter_context(site())
-            program = Program(kind, place.node, directory / file.stem / kind, text, ("-P",))
+            program = Program(kind, place.node, directory / kind, text, ("-P",))
             stack.callback(program.close)
             stack.callback(program.ask_to_end)
             sides.append(Side(program, place, neighbour))
-        return dict(steps(sides, text.count("vrrp_instance "), expected(text)))
+        yield sides
+
+
+def run(path: Path, directory: Path) -> Found:
+    """A file, or a pair of files in a directory."""
+    return play_reload(path, directory) if path.is_dir() else play(path, directory)
+
+
+def play(file: Path, directory: Path) -> Found:
+    """Run both with this file, on a busy machine up to three times; what differs at each step."""
+    text = file.read_text()
+    for number in range(3):
+        try:
+            with both(text, directory / f"{file.stem}-{number}") as sides:
+                return dict(steps(sides, text.count("vrrp_instance "), expected(text)))
+        except TooSlow:
+            continue
+    raise TooSlow
+
+
+def play_reload(pair: Path, directory: Path) -> Found:
+    """Run both with the first file and reload the second; what differs at each step."""
+    before, after = ((pair / name).read_text() for name in ("before.conf", "after.conf"))
+    with both(before, directory / f"reload-{pair.name}") as sides:
+        return dict(reload_steps(sides, after, before.count("vrrp_instance "), expected(after)))
 
 
 @pytest.fixture(scope="module")
 def played(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Future[Found]]]:
+) -> Iterator[dict[Path, Future[Found]]]:
     """All chosen files at once, so many at a time; each test waits for its own."""
     sweep()
-    chosen = {item.callspec.params["file"] for item in request.session.items if hasattr(item, "callspec")
-              and item.module is request.module}  # fmt: skip
     directory = tmp_path_factory.mktemp("kernel")
+    paths: set[Path] = set()
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.module is request.module:
+            paths |= {path for path in item.callspec.params.values() if isinstance(path, Path)}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {file.stem: pool.submit(partial(play, file, directory)) for file in sorted(chosen)}
+        yield {path: pool.submit(run, path, directory) for path in sorted(paths)}
         pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_kernel_is_alike(played: dict[str, Future[Found]], file: Path) -> None:
-    found = played[file.stem].result(120)
+def test_kernel_is_alike(played: dict[Path, Future[Found]], file: Path) -> None:
+    judge(played[file].result(120), file)
+
+
+@pytest.mark.parametrize("pair", RELOADS, ids=lambda pair: pair.name)
+def test_kernel_is_alike_after_a_reload(played: dict[Path, Future[Found]], pair: Path) -> None:
+    judge(played[pair].result(120), pair / "after.conf")
+
+
+def judge(found: Found, file: Path) -> None:
+    """Nothing but the announced differences was found."""
     patterns = expected(file.read_text())
-    wrong = [f"{step}: {line}" for step in STEPS for line in surprises(found[step], patterns[step])]
+    wrong = [f"{step}: {line}" for step in found for line in surprises(found[step], patterns[step])]
     assert not wrong, "\n".join(wrong)

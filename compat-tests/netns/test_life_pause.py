@@ -62,6 +62,17 @@ def test_a_master_that_was_stopped_gives_way_at_once(lab: Lab) -> None:
         assert double_ms(lab, woken) < 200
 
 
+def test_a_pause_within_a_long_interval(lab: Lab) -> None:
+    """It wakes when it may go on, not when the rest of its wait is over."""
+    lab.start(1, "ours", text(router(advert_s=3)))
+    lab.wait(lambda: lab.space.holds(1, VIP), 16, "MASTER")
+    pids = stop(lab.programs[1])
+    for_a_while(9)
+    woken = go_on(pids)
+    lab.wait(lambda: not lab.space.holds(1, VIP), 0.5, "its address is off")
+    lab.wait_logged(1, "did not run for", 1, woken)
+
+
 def test_a_short_pause_changes_nothing(lab: Lab) -> None:
     """Shorter than half of the master down interval: the next advert comes late, that is all."""
     lab.start(1, "ours", text(router(advert_s=1)))
@@ -146,7 +157,7 @@ def test_an_address_taken_away_is_put_back(lab: Lab) -> None:
     assert len(announced) >= 3
     assert {frame.priority for frame in lab.capture.adverts(1, begin)} == {100}
     assert not lab.programs[1].logged("Entering", begin)
-    assert count_logged(lab.programs[1], "removed from eth0") == 4
+    lab.wait(lambda: count_logged(lab.programs[1], "removed from eth0") == 4, 2, "each loss is logged")
 
 
 def test_all_addresses_are_flushed(lab: Lab) -> None:
@@ -174,6 +185,7 @@ def test_routes_and_rules_taken_away_are_put_back(lab: Lab) -> None:
     lab.wait(lambda: "10.99.0.0" in lab.space.ip(1, "route"), 1, "the route is back")
     take(lab, "rule", "del", "priority", "1077")
     lab.wait(lambda: "10.99.0.0" in lab.space.ip(1, "rule"), 1, "the rule is back")
+    wait_advert(lab, 1, 100, time.time_ns())
     assert {frame.priority for frame in lab.capture.adverts(1, since)} == {100}
 
 

@@ -42,6 +42,14 @@ ALL = (*VARIANTS, *DRESSED)
 PLAIN = {v.vrid: v for v in ALL if not v.has_ah and v.vrid not in (10, 30)}
 
 
+def introduce(lab: Lab) -> None:
+    """Tell the node where its peers are, which do not exist."""
+    for peer in PEERS:
+        for family in (4, 6):
+            mac = f"02:00:00:00:00:{peer:02x}"
+            lab.space.ip(ME, "neigh", "replace", own(peer, family), "lladdr", mac, "dev", "eth0")
+
+
 @pytest.fixture
 def twins(tmp_path: Path, subject: str) -> Iterator[Twins]:
     """Two laboratories of one node that speaks both families, forwards IPv6, and knows where its peers are."""
@@ -52,10 +60,7 @@ def twins(tmp_path: Path, subject: str) -> Iterator[Twins]:
         for lab in (real, other):
             with inside(lab.space.node(ME)):
                 Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
-            for peer in PEERS:
-                for family in (4, 6):
-                    mac = f"02:00:00:00:00:{peer:02x}"
-                    lab.space.ip(ME, "neigh", "add", own(peer, family), "lladdr", mac, "dev", "eth0")
+            introduce(lab)
         yield Twins(real, other, subject)
 
 
@@ -109,10 +114,33 @@ def order(lab: Lab, vrid: int) -> list[str]:
     return [f.arp_target for f in lab.capture.arps(ME) if f.arp_target.startswith(start)]
 
 
-def resignations(lab: Lab) -> dict[tuple[int, str], list[str]]:
+def flap(lab: Lab) -> int:
+    """Take the node's link away and give it back, with its addresses; the time just before the return."""
+    lab.space.ip(ME, "link", "set", "eth0", "down")
+    names = [f"({variant.name}) Entering FAULT STATE" for variant in ALL]
+    lab.wait(lambda: all(lab.programs[ME].logged(name) for name in names), 3, "everything is in FAULT")
+    time.sleep(0.2)
+    now = time.time_ns()
+    lab.space.ip(ME, "link", "set", "eth0", "up")
+    for address in ("fe80::1/64", "fd77::1/64"):
+        # The kernel drops IPv6 addresses with the link, and whatever it knew of neighbours.
+        lab.space.ip(ME, "addr", "add", address, "dev", "eth0", "nodad")
+    introduce(lab)
+    return now
+
+
+def first_after(lab: Lab, since_ns: int) -> dict[tuple[int, str], str]:
+    """The first advert after a moment by virtual router and destination, without counters."""
+    found: dict[tuple[int, str], str] = {}
+    for frame in lab.capture.adverts(ME, since_ns):
+        found.setdefault((frame.vrid, destination(frame)), uncounted(frame))
+    return dict(sorted(found.items()))
+
+
+def resignations(lab: Lab, since_ns: int) -> dict[tuple[int, str], list[str]]:
     """Adverts of priority 0 by virtual router and destination."""
     found: dict[tuple[int, str], list[str]] = {}
-    for frame in lab.capture.adverts(ME):
+    for frame in lab.capture.adverts(ME, since_ns):
         if not frame.priority:
             found.setdefault((frame.vrid, destination(frame)), []).append(uncounted(frame))
     return dict(sorted(found.items()))
@@ -125,7 +153,7 @@ def expected_announcements() -> int:
 
 
 def test_every_frame_of_a_life(twins: Twins) -> None:
-    """Three adverts of each, both bursts of announcements, then the adverts that resign."""
+    """Three adverts of each, two bursts of announcements; the same after a loss of the link; the adverts that resign."""
     twins.start(lambda _: file(ME, PEERS, PRIORITY, ALL))
     routers = sum(2 if variant.unicast else 1 for variant in ALL)
 
@@ -137,11 +165,22 @@ def test_every_frame_of_a_life(twins: Twins) -> None:
     assert twins.same(adverts)
     assert twins.same(announcements)
     twins.same(lambda lab: [order(lab, vrid) for vrid in (2, 4, 34, 37)])
+    back = {id(lab): flap(lab) for lab, _ in twins.both}
+
+    def all_said_again(lab: Lab) -> bool:
+        since = back[id(lab)]
+        told = sum(len(frames) for frames in announcements(lab, since).values())
+        return told >= expected_announcements() and len(first_after(lab, since)) == routers
+
+    twins.wait(all_said_again, 10, "each advertises and announces again")
+    twins.same(lambda lab: first_after(lab, back[id(lab)]))
+    twins.same(lambda lab: announcements(lab, back[id(lab)]))
+    resigned = time.time_ns()
     for lab, _ in twins.both:
         lab.programs[ME].send(signal.SIGTERM)
     for lab, _ in twins.both:
         assert lab.programs[ME].wait_end() == 0
-    found = twins.same(resignations)
+    found = twins.same(lambda lab: resignations(lab, resigned))
     assert isinstance(found, dict) and len(found) == routers
     assert all(len(frames) == 1 for frames in found.values())
 
@@ -311,20 +350,18 @@ def settle(lab: Lab) -> None:
     time.sleep(1.3)
 
 
-@pytest.mark.parametrize("priority", [PRIORITY - 1, 0], ids=["lower", "resigning"])
-def test_answer_of_a_master(twins: Twins, priority: int) -> None:
-    """A lower one is answered at once, with announcements; one that resigns with the advert alone."""
+def test_answers_of_a_master(twins: Twins) -> None:
+    """One that resigns is answered with an advert; a lower one at once too, and with announcements."""
     twins.start(lambda _: file(ME, PEERS, PRIORITY, tuple(slow(v) for v in PLAIN.values())))
-    since: dict[int, int] = {}
     for lab, _ in twins.both:
         settle(lab)
-    for lab, _ in twins.both:
-        since[id(lab)] = hear(lab, priority)
-    time.sleep(1.6)
-    found = twins.same(lambda lab: answers(lab, since[id(lab)]))
-    assert isinstance(found, dict) and {vrid for vrid, _ in found} == set(PLAIN)
-    told = twins.same(lambda lab: announcements(lab, since[id(lab)]))
-    assert isinstance(told, dict) and bool(told) is (priority > 0)
+    for priority in (0, PRIORITY - 1):
+        since = {id(lab): hear(lab, priority) for lab, _ in twins.both}
+        time.sleep(1.6 if priority else 0.4)
+        found = twins.same(lambda lab, since=since: answers(lab, since[id(lab)]))  # type: ignore[misc]
+        assert isinstance(found, dict) and {vrid for vrid, _ in found} == set(PLAIN)
+        told = twins.same(lambda lab, since=since: announcements(lab, since[id(lab)]))  # type: ignore[misc]
+        assert isinstance(told, dict) and bool(told) is (priority > 0)
 
 
 def slow(variant: Variant) -> Variant:

@@ -16,7 +16,7 @@ _CHECKSUM = slice(6, 8)
 
 
 def ah_icv(password: bytes, covered: bytes) -> bytes:
-    """The 12 bytes of integrity check value over `covered` (mutable fields zero), keyed by the padded password."""
+    """The 12 bytes of integrity check value over `covered` (mutable fields zero), by the padded password."""
     key = password[:PASSWORD_LENGTH].ljust(PASSWORD_LENGTH, b"\0")
     return hmac.digest(key, covered, hashlib.md5)[:ICV_LENGTH]
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from keepalived_py.base.record import replace
 from keepalived_py.cli.hosts import host_for
 from keepalived_py.cli.options import Options, Style
 from keepalived_py.config.load import Loaded
@@ -120,8 +121,13 @@ def _read(options: Options, host: Host) -> tuple[Loaded, Sequence[Diagnostic]]:
 
 
 def load_once(options: Options, path: str) -> Loaded:
-    """Read the configuration at `path` on this machine as it is now."""
-    return _load(options, path, host_for())
+    """Read the configuration at `path` on this machine as it is now, to run it.
+
+    A daemon does what newer versions brought too, so it must not log that it knows nothing of them.
+    """
+    from keepalived_py.config.schema import NEWEST
+
+    return _load(replace(options, compat=options.compat or NEWEST), path, host_for())
 
 
 def _load(options: Options, path: str, host: Host) -> Loaded:

@@ -31,6 +31,7 @@ BLOCK_BRACE = "{"
 FAILED: Final = object()  # what a converter returns when the statement has no usable value
 LEAVES: Final = object()  # what an opener returns that refuses its block and thereby ends the one around it
 BASELINE = "2.2.7"  # whose verdicts `-t` gives
+NEWEST = "2.4.4"  # whose keywords a running daemon knows
 MOST_EXPLAINED = 500  # a file with more mistakes is not a configuration that somebody mistyped
 CASCADING = frozenset({ErrorClass.UNKNOWN_KEYWORD, ErrorClass.UNEXPECTED_BRACE, ErrorClass.MISSING_BRACE})
 

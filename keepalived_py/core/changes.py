@@ -13,6 +13,7 @@ from keepalived_py.core.track import objects
 from keepalived_py.core.turn import Turn
 from keepalived_py.core.vrrp import machine
 from keepalived_py.core.vrrp.state import InstanceState, Why
+from keepalived_py.core.vrrp.timing import master_down_interval
 from keepalived_py.core.world import Node, Step
 from keepalived_py.model import events as ev
 from keepalived_py.model.effects import (
@@ -49,6 +50,11 @@ def tick(node: Node, now: Micros) -> Step:
 def _instance_due(turn: Turn, name: InstanceName) -> None:
     state = turn.instances[name]
     now = turn.now
+    if state.role is Role.BACKUP and turn.quiet_until is not None:
+        # Nothing could be heard yet (a fault ended during the delay): silence says nothing.
+        wait = master_down_interval(state.settings, state.effective_priority, state.learned_interval)
+        turn.instances[name] = state._replace(deadline=Micros(turn.quiet_until + wait))
+        return
     if state.deadline is not None and state.deadline <= now:
         new = machine.on_deadline(state, now, turn.group_ready(name), turn.out)
         turn.instances[name] = new

@@ -100,7 +100,7 @@ def _advert(node: Node, event: ev.AdvertReceived, now: Micros) -> Step:
     instances = node.instances
     old = instances[name]
     out: list[Effect] = []
-    new = machine.on_advert(old, advert, now, out, event.wall_clock_s)
+    new = machine.on_advert(old, advert, Micros(now - event.age_us), out, event.wall_clock_s)
     if new is old:
         return Step(node, tuple(out))
     if new.role is old.role:

@@ -14,14 +14,14 @@ owner that begins counts as its holder already: it is MASTER a microsecond
 later.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import InstanceName
+from keepalived_py.base.names import GroupName, InstanceName
 from keepalived_py.core import opening
 from keepalived_py.core.holder import holding
-from keepalived_py.core.holder.ledger import Ailing, Undertaking
+from keepalived_py.core.holder.ledger import Undertaking
 from keepalived_py.core.holder.moving import Holding, moves, of_master, of_statics
 from keepalived_py.core.holder.things import STATIC, Thing, adding, bare, slot, thing_of
 from keepalived_py.core.notify import scripts as notify_scripts
@@ -61,6 +61,11 @@ Heirs = dict[InstanceName, InstanceName]
 def replaced(node: Node, configuration: Configuration, now: Micros) -> Step:
     """From now on `configuration` holds."""
     turn = Turn(node, now)
+    if configuration == node.configuration:
+        # Values that are the same are mostly the same objects, so this is seen at a glance.
+        turn.configuration = configuration
+        _report_all(turn, node.group_roles)
+        return turn.close()
     before = [of_master(state.settings) for state in node.instances.values() if state.role is Role.MASTER]
     before.append(of_statics(node.configuration))
     difference = diff(node.configuration, configuration)
@@ -75,7 +80,7 @@ def replaced(node: Node, configuration: Configuration, now: Micros) -> Step:
     turn.group_roles = {name: role for name, role in turn.group_roles.items() if name in names}
     turn.objects = objects.replaced(turn.objects, configuration, turn.shape.tracks, now, turn.out)
     _first_roles(turn, difference)
-    _report_all(turn)
+    _report_all(turn, node.group_roles)
     _settle_kernel(turn, before, heirs, difference.come)
     return turn.close()
 
@@ -151,15 +156,20 @@ def _first_roles(turn: Turn, difference: Difference) -> None:
             turn.instances[name] = state._replace(group_fault=False)
 
 
-def _report_all(turn: Turn) -> None:
-    """`fifo_write_vrrp_states_on_reload`: the pipes are told every state again."""
+def _report_all(turn: Turn, known: Mapping[GroupName, Role]) -> None:
+    """`fifo_write_vrrp_states_on_reload`: the pipes are told every state again, that was not told just now.
+
+    `known`: the roles of groups before.
+    """
     if not turn.configuration.globals.fifo_write_states_on_reload:
         return
-    for name, state in turn.instances.items():
-        priority = state.effective_priority
-        notify_scripts.notify(Notifies(), "INSTANCE", name, state.role.name, priority, turn.out)
     for group, role in turn.group_roles.items():
-        notify_scripts.notify(Notifies(), "GROUP", group, role.name, 0, turn.out)
+        if known.get(group) is role:
+            notify_scripts.notify(Notifies(), "GROUP", group, role.name, 0, turn.out)
+    for name, state in turn.instances.items():
+        if turn.role_before(name) is state.role:
+            priority = state.effective_priority
+            notify_scripts.notify(Notifies(), "INSTANCE", name, state.role.name, priority, turn.out)
 
 
 # -- the kernel -----------------------------------------------------------------
@@ -256,17 +266,27 @@ def _carry_ledger(turn: Turn, after: list[Holding], heirs: Heirs) -> None:
         for thing in things
     }
     for each in ailing:
-        kept = _inherited(each, owners, heirs)
-        if kept is not None:
-            turn.books.note(kept)
+        for undertaking in _inherited(each.undertaking, owners, heirs, after):
+            turn.books.note(each._replace(undertaking=undertaking))
 
 
-def _inherited(each: Ailing, owners: dict[Thing, InstanceName], heirs: Heirs) -> Ailing | None:
-    change: Undertaking = each.undertaking
+def _inherited(
+    change: Undertaking, owners: dict[Thing, InstanceName], heirs: Heirs, after: list[Holding]
+) -> Iterator[Undertaking]:
+    """Who has to do it now; addresses that the firewall was to be closed for may be of several holders."""
     if isinstance(change, AddAddress | AddRoute | AddRule):
         owner = owners.get(bare(thing_of(change)))
-        return None if owner is None else each._replace(undertaking=adding(owner, thing_of(change)))
-    if isinstance(change, CreateDevice | BlockAddresses | UnblockAddresses):
+        if owner is not None:
+            yield adding(owner, thing_of(change))
+    elif isinstance(change, BlockAddresses):
+        wanted = {(virtual.interface, virtual.address) for virtual in change.addresses}
+        for held in after:
+            still = tuple(each for each in held.blocked if (each.interface, each.address) in wanted)
+            if still:
+                yield BlockAddresses(held.owner, still)
+    elif isinstance(change, CreateDevice | UnblockAddresses):
         owner = heirs.get(change.instance)
-        return None if owner is None else each._replace(undertaking=replace(change, instance=owner))
-    return each
+        if owner is not None:
+            yield replace(change, instance=owner)
+    else:
+        yield change

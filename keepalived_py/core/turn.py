@@ -148,8 +148,7 @@ class Turn:
             state = self.instances[name]
             if state.faults and state.role is not Role.FAULT:
                 self.fall(name, new, why)
-        for name in names:
-            self.recover(name, why)
+        self.recover_all(names, why)
         self.settle(why)
 
     def watch(self, before: objects.Objects, why: Why) -> None:
@@ -165,16 +164,32 @@ class Turn:
         reason = why._replace(evidence=f"{why.evidence}: {', '.join(fault.key for fault in new)}")
         self.instances[name] = machine.become_fault(self.instances[name], reason, self.out)
 
-    def recover(self, name: InstanceName, why: Why) -> None:
-        """Leave FAULT, or INIT after the first results, once the whole group is healthy."""
+    def recover_all(self, names: Iterable[InstanceName], why: Why) -> None:
+        """Each leaves FAULT if it can; of a group the last one that is healthy goes first, as in keepalived.
+
+        The others of its group follow when it is settled.
+        """
+        grouped: dict[GroupName, list[InstanceName]] = {}
+        for name in names:
+            group = self.shape.group_of.get(name)
+            if group is None:
+                self.recover(name, why)
+            else:
+                grouped.setdefault(group.name, []).append(name)
+        for members in grouped.values():
+            any(self.recover(name, why) for name in reversed(members))
+
+    def recover(self, name: InstanceName, why: Why) -> bool:
+        """Leave FAULT, or INIT after the first results, once the whole group is healthy; whether it did."""
         state = self.instances[name]
         idle = state.role is Role.FAULT or (state.role is Role.INIT and state.deadline is None)
         if not idle or state.faults or state.waiting:
-            return
+            return False
         if self.group_blocked(name):
             self.instances[name] = state._replace(group_fault=state.role is Role.FAULT)
-            return
+            return False
         self.instances[name] = machine.become_backup(state, self.now, why, self.out)
+        return True
 
     # -- sync groups ------------------------------------------------------------
 

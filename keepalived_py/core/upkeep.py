@@ -12,6 +12,7 @@ with growing pauses as long as it is wanted: an addition while its holder is
 MASTER, a deletion while nobody holds the address.
 """
 
+import errno
 from typing import assert_never
 
 from keepalived_py.base.clock import Micros, as_seconds
@@ -107,6 +108,9 @@ def _say_restoring(turn: Turn, thing: Thing, when: str = "") -> None:
 def _put_back(turn: Turn, ailing: Ailing) -> None:
     """Add it again; an address that was not refused before is announced in the same breath."""
     change = ailing.undertaking
+    if isinstance(change, BlockAddresses) and ailing.errno == errno.ETIMEDOUT:
+        # It may have been done all the same, and the firewall counts who asks.
+        turn.out.append(UnblockAddresses(change.instance, change.addresses))
     turn.out.append(change)
     if not ailing.errno and isinstance(change, AddAddress | AddRoute | AddRule) and change.instance:
         turn.books.count_restored(change.instance)

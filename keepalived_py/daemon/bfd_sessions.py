@@ -30,7 +30,7 @@ from keepalived_py.system.loop import call_at, now
 from keepalived_py.wire.bfd import build, dissect
 
 # How many packets are read at one go before timers have their turn.
-_AT_ONCE = 256
+_AT_ONCE = 64
 _ALL = 100_000
 _OPEN_AGAIN_S = 1.0
 # AdminDown goes out so many times, in case one is lost.

@@ -196,3 +196,17 @@ def send(channel: socket.socket, kind: Kind, configuration: Configuration | None
         channel.sendall(encode(Message(kind, configuration)))
     except OSError as fault:
         raise ChannelBroken(f"cannot send {kind.value}: {fault}") from fault
+
+
+def receive(channel: socket.socket, inbox: Inbox) -> list[Message] | None:
+    """The messages completed by what has come, without waiting; None: the other side has left.
+
+    Raises ChannelBroken.
+    """
+    try:
+        piece = channel.recv(PIECE)
+    except BlockingIOError:
+        return []
+    except OSError:
+        return None
+    return inbox.feed(piece) if piece else None

@@ -145,17 +145,12 @@ class _Child:
     # -- the parent -----------------------------------------------------------
 
     def _on_channel(self) -> None:
-        try:
-            piece = self._channel.recv(channels.PIECE)
-        except BlockingIOError:
-            return
-        except OSError:
-            piece = b""
-        if not piece:
+        messages = channels.receive(self._channel, self._inbox)
+        if messages is None:
             asyncio.get_running_loop().remove_reader(self._channel)
             self._stop.set()
             return
-        for message in self._inbox.feed(piece):
+        for message in messages:
             self._on_message(message)
 
     def _on_message(self, message: channels.Message) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from operator import is_not
 from typing import assert_never
 
 from keepalived_py.base.logs import Log
@@ -81,13 +82,7 @@ class Parts:
         self._firewall = Firewall(configuration, self._log.info)
         planned = await self._planned(configuration)
         await self._devices.settle(planned)
-        interfaces = await self._known(planned)
-        self._configuration = planned
-        self._firewall.follow(planned)
-        await self._filter_devices()
-        interfaces = await self._linkbeat.follow(planned, interfaces)
-        self._delays.follow(planned, interfaces.values())
-        self._kernel.prepare(_changes(planned))
+        interfaces = await self._follow(planned)
         self._log.detail("Registering gratuitous ARP shared channel")
         self._log.detail("Registering gratuitous NDISC shared channel")
         machine = Machine(
@@ -115,19 +110,26 @@ class Parts:
         ]
         planned = await self._planned(configuration)
         await self._devices.add(planned)
-        interfaces = await self._known(planned)
-        self._configuration = planned
-        self._firewall.follow(planned)
-        await self._filter_devices()
-        interfaces = await self._linkbeat.follow(planned, interfaces)
-        self._delays.follow(planned, interfaces.values())
-        self._kernel.prepare(_changes(planned))
+        await self._follow(planned)
         self._shell.replace(planned)
         for event in news:
             self._shell.feed(event)
         await self._shell.settled()
         await self._devices.settle(planned)
         await self._filter_devices()
+
+    async def _follow(self, planned: Configuration) -> dict[InterfaceName, ev.InterfaceFacts]:
+        """Look after what `planned` needs from now on; the interfaces, as they are with its devices."""
+        interfaces = await self._known(planned)
+        before, self._configuration = self._configuration.instances, planned
+        self._firewall.follow(planned)
+        await self._filter_devices()
+        interfaces = await self._linkbeat.follow(planned, interfaces)
+        self._delays.follow(planned, interfaces.values())
+        if len(before) != len(planned.instances) or any(map(is_not, before, planned.instances)):
+            # Requests are found by the very values that they are about.
+            self._kernel.prepare(_changes(planned))
+        return interfaces
 
     def _size_buffers(self, configuration: Configuration) -> None:
         for line in self._kernel.size_buffers(configuration.globals.receive_buffers):

@@ -20,6 +20,7 @@ from errno import ENODEV
 from functools import partial
 from typing import NamedTuple
 
+from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.election.endpoints import Wanted, protocol_of, wanted_endpoints, watched
 from keepalived_py.model.config import Configuration
@@ -31,6 +32,8 @@ from keepalived_py.system.vrrp_socket import Endpoint, Ipv4Socket, Ipv6Socket, o
 from keepalived_py.wire.vrrp import DEFAULT_GROUP, OutgoingAdverts, Undecodable, dissect, dissect_ipv6
 
 PACKETS_AT_ONCE = 64
+# Packets do not wait longer than that unless the process was stopped, which is another matter.
+_OLDEST_US = 50_000
 
 Received = Callable[[InterfaceName, Advert | Undecodable], None]
 
@@ -69,6 +72,7 @@ class Listeners:
         self._situation: object = None
         self._complaints: dict[Endpoint, str] = {}
         self._worker: ThreadPoolExecutor | None = None
+        self._heard_ns = 0
         self._reports = LocalGroupReports(lambda text: log(WriteLog(text)))
 
     def follow(
@@ -115,6 +119,14 @@ class Listeners:
             if error:
                 failures.append((destination, error))
         return failures
+
+    def age_us(self) -> Micros:
+        """How long ago the packet that is being handed over came to the kernel.
+
+        0 where that is not known, or the wall clock was set meanwhile.
+        """
+        age = (self._clock() - self._heard_ns) // 1000
+        return Micros(age) if 0 <= age <= _OLDEST_US else Micros(0)
 
     def prepare(self, instance: InstanceName, advert: AdvertToSend) -> None:
         """Build the bytes of the advert that `instance` would send now."""
@@ -266,10 +278,12 @@ class Listeners:
 
     def _read(self, interface: InterfaceName, sockets: Ipv4Socket) -> None:
         for raw in sockets.drain(PACKETS_AT_ONCE):
+            self._heard_ns = sockets.heard_ns
             self._received(interface, dissect(raw, self._group))
 
     def _read_ipv6(self, interface: InterfaceName, sockets: Ipv6Socket) -> None:
         for packet in sockets.drain(PACKETS_AT_ONCE):
+            self._heard_ns = sockets.heard_ns
             self._received(interface, dissect_ipv6(*packet))
 
 

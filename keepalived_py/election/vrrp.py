@@ -48,7 +48,7 @@ _QUIET_S = 0.0001
 _LEISURE_S = 0.02
 _TOLD_AT_ONCE = 64
 # What is done on adverts alone before the rest of it is begun.
-_STEPS_AT_ONCE = 64
+_STEPS_AT_ONCE = 32
 
 Told = ev.EffectDone | ev.AddressAdded
 
@@ -176,7 +176,8 @@ class VrrpShell:
 
     def _on_packet(self, interface: InterfaceName, packet: Advert | Undecodable) -> None:
         if isinstance(packet, Advert):
-            self.feed(ev.AdvertReceived(interface, packet, self._machine.wall_clock_s()))
+            wall_clock_s = self._machine.wall_clock_s()
+            self.feed(ev.AdvertReceived(interface, packet, wall_clock_s, self._listeners.age_us()))
         else:
             self.feed(ev.PacketUndecodable(interface, packet.reason))
 
@@ -263,8 +264,6 @@ class VrrpShell:
 
     def _on_deadline(self) -> None:
         assert self.node is not None
-        if self._handling:
-            return
         self._handling = True
         effects: list[fx.Effect] = []
         for _ in range(_STEPS_AT_ONCE):
@@ -326,7 +325,12 @@ class VrrpShell:
         if lanes:
             self._perform(lanes)
         if advertised:
-            self._loop.call_soon(self.after_advert)
+            self._loop.call_soon(self._after_advert)
+
+    def _after_advert(self) -> None:
+        """Whoever wants to be called when there is time is called, unless there is something to do."""
+        if not self._lanes.busy and not self._told:
+            self.after_advert()
 
     def _perform(self, lanes: dict[str, list[fx.Effect]]) -> None:
         for lane, effects in lanes.items():

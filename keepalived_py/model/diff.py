@@ -27,13 +27,6 @@ class Kept(NamedTuple):
         """Nothing about the instance is different."""
         return self.old == self.new
 
-    @property
-    def changed_fields(self) -> frozenset[str]:
-        """The names of the settings that differ."""
-        return frozenset(
-            field for field in Instance.fields if getattr(self.old, field) != getattr(self.new, field)
-        )
-
 
 class Difference(NamedTuple):
     """`kept` and `come` in the order of the new configuration, `gone` in that of the old one."""

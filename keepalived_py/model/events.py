@@ -23,11 +23,13 @@ class AdvertReceived:
 
     `interface` is the one its socket listens on ("" for a unicast socket without one), see
     `Instance.advert_interface`.  `wall_clock_s`: the time then in UTC seconds (`auth_hmac` asks for it).
+    `age_us`: so long ago the kernel had it; timers count from then, not from when we came to read it.
     """
 
     interface: InterfaceName
     advert: Advert
     wall_clock_s: int = 0
+    age_us: Micros = Micros(0)
 
 
 @dataclass(frozen=True, slots=True)

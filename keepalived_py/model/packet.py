@@ -92,7 +92,8 @@ class Advert:
     `received_length` is the number of bytes from the IP header on that came;
     `total_length` what the IP header says (IPv6: the same); `expected_length` what the VRRP
     header's address count and version ask for.  `auth_data` are the 8 bytes
-    after the addresses of a version 2 advert over IPv4 (empty if there are none).  `ttl` is the hop limit for IPv6.
+    after the addresses of a version 2 advert over IPv4 (empty if there are none).  `ttl` is
+    the hop limit for IPv6.
     `old_checksum_valid`: the checksum is right if the group is taken for the destination.
     `message` is the VRRP message without what follows its `expected_length`; `trailer` is
     what follows (padding, or an `auth_hmac` trailer).

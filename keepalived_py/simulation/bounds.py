@@ -22,7 +22,9 @@ other than a MASTER's own: so the bound has no master_down_interval in it.
 *Mending*: what the kernel refuses or others undo is tried again after pauses
 that grow to 30 s; the kernel may be silent for the lanes' limit of 5 s each time.
 
-*Taking over* from a MASTER that resigns: one skew, and the wire.
+*Taking over* from a MASTER that resigns: one skew, and the wire.  The next one's
+first advert may overtake the resignation, which then shortens somebody's timer
+once more: with `vrrp_lower_prio_no_advert` two MASTERs last as long as above.
 """
 
 from collections.abc import Iterable
@@ -88,9 +90,11 @@ def watch_us(configurations: Iterable[Configuration]) -> int:
 
 
 def takeover_us(configurations: Iterable[Configuration]) -> int:
-    """After a clean stop somebody else must be MASTER within this."""
-    skew = max(skew_us(instance) for each in configurations for instance in each.instances)
-    return with_drift(skew + SECOND // 2)
+    """After a clean stop somebody else must be the only MASTER within this."""
+    instances = [instance for each in configurations for instance in each.instances]
+    silent = any(instance.lower_priority_no_advert for instance in instances)
+    overlap = max(overlap_us(one, one) for one in instances) if silent else 0
+    return with_drift(max(map(skew_us, instances)) + SECOND // 2) + overlap
 
 
 def overlap_us(one: Instance, other: Instance) -> int:

@@ -95,7 +95,8 @@ def _check_silent_change(router: str, before: Node, node: Node) -> None:
 
 def _check_groups(router: str, node: Node) -> None:
     for group in node.configuration.groups:
-        roles = {node.instances[name].role for name in group.members}
+        # A member that a reload brought may wait for the first results of its checks.
+        roles = {node.instances[name].role for name in group.members} - {Role.INIT}
         if Role.MASTER in roles and len(roles) > 1:
             names = " ".join(sorted(role.name for role in roles))
             raise RuleBroken("sync group", f"{router} {group.name}: {names}")

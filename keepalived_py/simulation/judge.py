@@ -36,9 +36,9 @@ def judge_roles(routers: Iterable[Router], phase: str, *, preemption: bool = Tru
 
 
 def judge_kernels(routers: Iterable[Router], phase: str) -> None:
-    """Raise RuleBroken if some kernel has not exactly what its router is to hold."""
+    """Raise RuleBroken if some kernel has not exactly what its router is to hold, and had time for it."""
     for router in routers:
-        if router.judged:
+        if (router.running or router.stopped) and not router.unruly:
             _check_kernel(router, phase)
 
 

@@ -11,7 +11,7 @@ import errno
 from collections import Counter
 
 from keepalived_py.base.names import Address, InterfaceName
-from keepalived_py.model.config import VirtualAddress
+from keepalived_py.model.config import Configuration, VirtualAddress
 from keepalived_py.model.effects import (
     AddAddress,
     AddRoute,
@@ -131,6 +131,22 @@ class Kernel:
         self.held = {place: known for place, known in self.held.items() if known not in gone}
         self.tables = {one: None for one in self.tables if isinstance(one, Rule)}
         return lost
+
+    def tidy(self, configuration: Configuration) -> None:
+        """A process begins: what an earlier one left of another configuration was removed by hand.
+
+        Nobody can know of it.  The firewall is the process's own affair.
+        """
+        instances = configuration.instances
+        known = {
+            (virtual.address, virtual.prefix_length)
+            for instance in instances
+            for virtual in instance.addresses + instance.excluded_addresses
+        }
+        things = {thing for instance in instances for thing in (*instance.routes, *instance.rules)}
+        self.held = {place: held for place, held in self.held.items() if place in known}
+        self.tables = {thing: None for thing in self.tables if thing in things}
+        self.blocked.clear()
 
     def lose_power(self) -> None:
         """Nothing virtual is left."""

@@ -8,8 +8,8 @@ over; it may have done what was asked at any time before, or not at all.
 """
 
 import errno
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class Shell(Protocol):
     def random(self) -> Random:
         """The run's random stream."""
 
-    def later(self, when: int, work: Callable[[], None]) -> None:
+    def later(self, when: int, work: Callable[[], object]) -> None:
         """Do `work` at `when`, unless the process is dead by then."""
 
     def netlink(self, event: Event) -> None:
@@ -67,62 +67,71 @@ class Shell(Protocol):
         """`change` has reached the kernel."""
 
 
+class _Lane:
+    """What waits; `busy` while something is being performed."""
+
+    __slots__ = ("busy", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[Laned] = deque()
+        self.busy = False
+
+
 class Lanes:
-    """When each lane is free again."""
+    """All lanes that were ever used."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._free: dict[str, int] = {}
+        self._lanes: dict[str, _Lane] = {}
 
     def clear(self) -> None:
         """The process is dead."""
-        self._free.clear()
+        self._lanes.clear()
 
-    def put(self, effects: Sequence[Laned]) -> None:
+    def put(self, effects: Iterable[Laned]) -> None:
         """Line up the effects of one step."""
-        lanes: dict[str, list[Laned]] = {}
+        touched: dict[str, _Lane] = {}
         for effect in effects:
-            lanes.setdefault(_lane(effect), []).append(effect)
-        for lane, waiting in lanes.items():
-            for is_table, together in groupby(waiting, lambda effect: isinstance(effect, TABLES)):
-                for batch in (list(together),) if is_table else [[one] for one in together]:
-                    self._begin(lane, batch)
+            name = effect.owner if isinstance(effect, RunNotify) else effect.instance
+            lane = touched[name] = self._lanes.setdefault(name, _Lane())
+            lane.waiting.append(effect)
+        for lane in touched.values():
+            if not lane.busy:
+                self._advance(lane)
 
-    def _begin(self, lane: str, batch: list[Laned]) -> None:
+    def _advance(self, lane: _Lane) -> None:
+        """Begin what is next; nobody waits for a frame or a notify script, and nothing comes back."""
+        waiting = lane.waiting
+        while waiting and not isinstance(waiting[0], CHANGES):
+            waiting.popleft()
+        lane.busy = bool(waiting)
+        if waiting:
+            self._begin(lane, _batch(waiting))
+
+    def _begin(self, lane: _Lane, batch: list[Change]) -> None:
         shell = self._shell
-        begin = max(shell.now, self._free.get(lane, 0))
-        changes = [effect for effect in batch if isinstance(effect, CHANGES)]
-        if not changes:
-            # Nobody waits for a frame or a notify script, and nothing comes back.
-            self._free[lane] = begin + 50
-            return
         if Trouble.KERNEL_HANGS in shell.troubles:
-            self._free[lane] = begin + LANE_LIMIT_US
-            self._hang(begin, changes)
+            # The firewall's requests are carried to their end even if nobody waits any more.
+            if shell.random.random() < 0.5 or not isinstance(batch[0], TABLES):
+                done = shell.now + shell.random.randint(1, LANE_LIMIT_US - 1)
+                shell.later(done, lambda: self._reach(batch))
+            shell.later(shell.now + LANE_LIMIT_US, lambda: self._end(lane, batch, [TimedOut()] * len(batch)))
             return
         slowest = 400 * MILLISECOND if Trouble.SLOW_KERNEL in shell.troubles else 3 * MILLISECOND
-        self._free[lane] = begin + shell.random.randint(1, slowest)
-        shell.later(self._free[lane], lambda: self._finish(changes))
+        shell.later(shell.now + shell.random.randint(1, slowest), lambda: self._finish(lane, batch))
 
-    def _hang(self, begin: int, changes: list[Change]) -> None:
-        shell = self._shell
-        if shell.random.random() < 0.5:
-            done = begin + shell.random.randint(1, LANE_LIMIT_US)
-            shell.later(done, lambda: self._reach(changes))
-        shell.later(begin + LANE_LIMIT_US, lambda: self._answer_all(changes, [TimedOut()] * len(changes)))
-
-    def _finish(self, changes: list[Change]) -> None:
+    def _finish(self, lane: _Lane, batch: list[Change]) -> None:
         shell = self._shell
         if Trouble.KERNEL_REFUSES in shell.troubles:
-            outcomes: list[Outcome] = [Failed(shell.random.choice(REFUSALS)) for _ in changes]
+            outcomes: list[Outcome] = [Failed(shell.random.choice(REFUSALS)) for _ in batch]
         else:
-            outcomes = self._reach(changes)
+            outcomes = self._reach(batch)
         delay = shell.random.randint(0, MILLISECOND)
-        shell.later(shell.now + delay, lambda: self._answer_all(changes, outcomes))
+        shell.later(shell.now + delay, lambda: self._end(lane, batch, outcomes))
 
-    def _reach(self, changes: list[Change]) -> list[Outcome]:
+    def _reach(self, batch: list[Change]) -> list[Outcome]:
         outcomes = []
-        for change in changes:
+        for change in batch:
             outcome, news = self._shell.kernel.perform(change)
             outcomes.append(outcome)
             if news is not None:
@@ -130,10 +139,19 @@ class Lanes:
             self._shell.performed(change)
         return outcomes
 
-    def _answer_all(self, changes: list[Change], outcomes: Sequence[Outcome]) -> None:
-        for change, outcome in zip(changes, outcomes, strict=True):
+    def _end(self, lane: _Lane, batch: list[Change], outcomes: Sequence[Outcome]) -> None:
+        """What waits is begun before anybody hears how it went."""
+        self._advance(lane)
+        for change, outcome in zip(batch, outcomes, strict=True):
             self._shell.answer(EffectDone(change, outcome))
 
 
-def _lane(effect: Laned) -> str:
-    return effect.owner if isinstance(effect, RunNotify) else effect.instance
+def _batch(waiting: deque[Laned]) -> list[Change]:
+    """The next effect, or all changes of the kernel's tables that are next."""
+    batch: list[Change] = []
+    while waiting and isinstance(effect := waiting[0], CHANGES):
+        if batch and not (isinstance(effect, TABLES) and isinstance(batch[-1], TABLES)):
+            break
+        batch.append(effect)
+        waiting.popleft()
+    return batch

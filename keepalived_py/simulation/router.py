@@ -55,7 +55,7 @@ from keepalived_py.model.events import (
 from keepalived_py.model.packet import AdvertToSend
 from keepalived_py.simulation.bounds import BFD_NOTICE_US, MAX_LATE_US
 from keepalived_py.simulation.cluster import BFD, FILE, FILE_NUMBER, INTERFACE, PROCESS
-from keepalived_py.simulation.faults import KERNEL, OBJECTS, UNRULY, RouterName, Trouble
+from keepalived_py.simulation.faults import KERNEL, OBJECTS, RouterName, Trouble
 from keepalived_py.simulation.invariants import RuleBroken, check_step, state_of
 from keepalived_py.simulation.kernel import Change, Kernel
 from keepalived_py.simulation.lanes import Laned, Lanes
@@ -64,7 +64,7 @@ from keepalived_py.simulation.scenario import RouterPlan
 from keepalived_py.simulation.watch import Ration, Silence
 
 DOWN = {Trouble.CRASH, Trouble.POWER_LOSS, Trouble.STOP}
-Work = Callable[[], None]
+Work = Callable[[], object]
 
 
 class Surroundings(Protocol):
@@ -94,7 +94,7 @@ class Router:
     """A process (perhaps dead, paused or stopped) and its kernel.
 
     `guarded`: addresses that must not leave the kernel now.  `unruly`: while its process lived, its
-    kernel refused, hung, or was robbed.
+    kernel was slow, refused, hung, or was robbed, and has not had its time to mend.
     """
 
     def __init__(self, plan: RouterPlan, world: Surroundings) -> None:
@@ -112,10 +112,11 @@ class Router:
         self._armed: Micros | None = None
         self._backlog: list[Work] = []
         self._paused_at = 0
+        self._reload_waits = False
         self._lanes = Lanes(self)
         self._netlink_free = 0
         self._ration = Ration(plan.name, plan.shortest_us)
-        self._silence = Silence(plan.name, plan.all_instances())
+        self._silence = Silence(plan.name, plan.shortest_us, plan.longest_down_us)
 
     # What judges and lanes ask.
 
@@ -139,13 +140,6 @@ class Router:
         """Whether it can send and hear."""
         return self.running and self.kernel.up
 
-    @property
-    def judged(self) -> bool:
-        """Whether what its kernel holds is this router's doing, and no trouble's."""
-        if self.troubles & KERNEL or (self.unruly and self.stopped):
-            return False
-        return self.running or self.stopped
-
     def role(self, vrid: int) -> Role:
         """The role of its instance of `vrid`; INIT if no process runs, or there is none."""
         state = state_of(self.node, vrid)
@@ -162,16 +156,15 @@ class Router:
         if self.node is not None or self.troubles & DOWN:
             return
         self._forget()
-        self.unruly = bool(self.troubles & UNRULY)
-        self.kernel.blocked.clear()
+        self.unruly = bool(self.troubles & KERNEL)
+        self.kernel.tidy(self.configuration)
         self._world.note(self.name, "!", "start")
         interfaces = {INTERFACE: self.kernel.facts()}
         found = (self._file(), self._processes())
         self._take(
             None, None, self._world.machine.start(self.configuration, interfaces, self._local(), found)
         )
-        # The BFD process tells its sessions' states when it has them.
-        self.later(self.now + self.random.randint(1, BFD_NOTICE_US // 2), lambda: self._feed(self._bfd()))
+        self._hear_of_sessions()
 
     def stop(self) -> None:
         """Stop the process cleanly; its lanes still run to their end."""
@@ -186,13 +179,16 @@ class Router:
         """Go on with `configuration`; a process that does not run finds it when it starts."""
         self.configuration = configuration
         self._silence.broken()
+        self._reload_waits = Trouble.PAUSE in self.troubles
         if self.node is not None:
-            self.hear(SettingsReplaced(configuration))
+            for event in (SettingsReplaced(configuration), self._file(), self._processes()):
+                self.hear(event)
+            self._hear_of_sessions()
 
     def begin(self, trouble: Trouble) -> None:
         """`trouble` befalls this router."""
         self.troubles.add(trouble)
-        self.unruly |= trouble in UNRULY
+        self.unruly |= trouble in KERNEL
         match trouble:
             case Trouble.CRASH | Trouble.POWER_LOSS:
                 self._die(trouble)
@@ -260,9 +256,9 @@ class Router:
         self._silence.resumed(self.now, self.now - self._paused_at, node)
         self._armed = None
         away = 0 if armed is None else self._local() - max(armed, self.plan.clock.read(self._paused_at))
-        # What comes first after a pause, the loop's own notice of it, the overdue deadline or the
-        # queued packets, is up to the event loop; the outcome must be sound in any case.
-        first = self.random.random()
+        # The loop notices a pause before anything else is handled.  The core must do without: the overdue
+        # deadline or the queued packets may come first.  (But not a reload, which came by another process.)
+        first = 0.0 if self._reload_waits else self.random.random()
         if first < 0.5 and away > pause_threshold_us(self.plan.shortest_us):
             self._feed(Paused(Micros(away)))
         elif first < 0.8:
@@ -302,6 +298,10 @@ class Router:
 
     def _bfd(self) -> BfdChanged:
         return BfdChanged(BFD, Trouble.BFD_DOWN not in self.troubles)
+
+    def _hear_of_sessions(self) -> None:
+        """The BFD process tells its sessions' states when it has them."""
+        self.later(self.now + self.random.randint(1, BFD_NOTICE_US // 2), lambda: self._feed(self._bfd()))
 
     def netlink(self, event: Event) -> None:
         """The kernel reports `event` a moment later, in order."""

@@ -75,6 +75,9 @@ def _settle(
         judge_roles(part, phase)
     settled = world.now
     world.advance(settled + mend_us)
+    if world.now >= scenario.heal_us:
+        for router in world.routers.values():
+            router.unruly = False
     _watch(world, scenario, parts, phase, settled)
 
 

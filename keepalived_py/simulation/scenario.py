@@ -11,14 +11,15 @@ How long these times are, and why, is said in `bounds`; what routers share, and
 what is drawn for each, in `cluster`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, permutations
+from itertools import permutations
 from random import Random
 
 from keepalived_py.base.clock import MILLISECOND
 from keepalived_py.base.names import Address
-from keepalived_py.model.config import Configuration, Instance
+from keepalived_py.base.record import replace
+from keepalived_py.model.config import Configuration
 from keepalived_py.simulation import bounds
 from keepalived_py.simulation.clock import DriftingClock
 from keepalived_py.simulation.cluster import (
@@ -48,7 +49,8 @@ class RouterPlan:
     """One router: its configurations, own address, clock, and when it is first started.
 
     `later` are the configurations that reloads bring during chaos, `last` the one after the healing.
-    `shortest_us` is the shortest advert interval of the cluster.
+    `shortest_us` is the shortest advert interval of the cluster, `longest_down_us` the longest
+    master_down_interval.
     """
 
     name: RouterName
@@ -59,14 +61,11 @@ class RouterPlan:
     clock: DriftingClock
     start_us: int
     shortest_us: int
+    longest_down_us: int
 
     def all_configurations(self) -> tuple[Configuration, ...]:
         """All that it ever runs."""
         return (self.configuration, *self.later, self.last)
-
-    def all_instances(self) -> Iterable[Instance]:
-        """Every instance of every configuration."""
-        return chain.from_iterable(each.instances for each in self.all_configurations())
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +147,7 @@ def _draw_router(
     if most:
         later.append(draw_configuration(random, cluster, name, settled))
     configuration = draw_configuration(random, cluster, name, first)
+    slowest = replace(configuration.instances[0], advert_interval_us=max(cluster.intervals))
     drift = random.randint(-bounds.MAX_DRIFT_PPM, bounds.MAX_DRIFT_PPM)
     return RouterPlan(
         name=name,
@@ -158,6 +158,7 @@ def _draw_router(
         clock=DriftingClock(random.randint(0, 10**12), drift),
         start_us=random.randint(0, 2 * max(cluster.intervals)),
         shortest_us=min(cluster.intervals),
+        longest_down_us=bounds.master_down_us(slowest),
     )
 
 

@@ -14,6 +14,7 @@ Three watchers, each fed with what happens:
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple, Protocol
 
@@ -31,7 +32,7 @@ from keepalived_py.model.events import (
     SettingsReplaced,
     Tick,
 )
-from keepalived_py.simulation.bounds import master_down_us, overlap_us, with_drift
+from keepalived_py.simulation.bounds import overlap_us, with_drift
 from keepalived_py.simulation.faults import Pair, RouterName
 from keepalived_py.simulation.invariants import RuleBroken, state_of
 
@@ -62,7 +63,7 @@ class Overlaps:
 
     def __init__(
         self,
-        at: Callable[[int, Callable[[], None]], None],
+        at: Callable[[int, Callable[[], object]], None],
         sound_since: Callable[[Pair], int | None],
         look_again: Callable[[], None],
     ) -> None:
@@ -98,7 +99,7 @@ class Overlaps:
             if known is not None and known[0] == contest:
                 found[key] = known
             else:
-                self._at(since + contest.bound_us, lambda key=key, due=(contest, since): self._due(key, due))
+                self._at(since + contest.bound_us, partial(self._due, key, (contest, since)))
         self._open = found
 
     def _due(self, key: tuple[RouterName, RouterName, int], due: tuple[Contest, int]) -> None:
@@ -224,15 +225,18 @@ def _things(instance: Instance) -> int:
 
 
 class Silence:
-    """Until when a router that was paused must not claim anything, by VRID."""
+    """Until when a router that was paused must not claim anything, by VRID.
 
-    def __init__(self, name: RouterName, instances: Iterable[Instance]) -> None:
-        every = list(instances)
+    `shortest_us` and `longest_down_us` are the shortest interval, and the longest
+    master_down_interval, that any router of the cluster may have taught it.
+    """
+
+    def __init__(self, name: RouterName, shortest_us: int, longest_down_us: int) -> None:
         self._name = name
-        self._least_us = min(each.down_timer_adverts * each.advert_interval_us for each in every)
+        self._least_us = 3 * shortest_us
         # Whatever was due became so at most one master_down_interval after the pause began,
         # and must then be late by more than half of one.
-        self._long_us = with_drift(max(map(master_down_us, every)) * 3 // 2)
+        self._long_us = with_drift(longest_down_us * 3 // 2)
         self._until: dict[int, int] = {}
 
     def resumed(self, now: int, paused_us: int, node: Node) -> None:

@@ -35,7 +35,7 @@ class World:
         self.lines: list[str] = []
         self.routers = {plan.name: Router(plan, self) for plan in scenario.routers}
         self._tracing = trace
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._queue: list[tuple[int, int, Callable[[], object]]] = []
         self._number = 0
         self._link_faults: tuple[LinkFault, ...] = ()
         self._last_arrival: dict[Pair, int] = {}
@@ -43,7 +43,7 @@ class World:
         self._overlaps = Overlaps(self.at, self._sound_since, self.look)
         self._schedule()
 
-    def at(self, when: int, work: Callable[[], None]) -> None:
+    def at(self, when: int, work: Callable[[], object]) -> None:
         """Do `work` at `when`; work of the same instant is done in the order of these calls."""
         self._number += 1
         heapq.heappush(self._queue, (when, self._number, work))

@@ -1,8 +1,7 @@
 """The rtnetlink requests that change virtual devices, written by pyroute2's message classes.
 
-Importing pyroute2 takes 90 ms and 13 MB, so only who has something to change
-imports this module.  What pyroute2 has no class for is added here in its own
-terms: the IPv4 parameters of a link (it only reads them) and the flags of an
+Only who has something to change imports this module, and pyroute2 with it.
+What pyroute2 has no class for is added here in its own terms: the IPv4 parameters of a link (it only reads them) and the flags of an
 ipvlan, which say how its devices reach each other.
 
 An attribute that pyroute2 does not know would be left out of the message
@@ -19,13 +18,10 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from pyroute2.netlink import nla
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
 from keepalived_py.base.names import Address, InterfaceName
 from keepalived_py.model.interfaces import DeviceKind
 from keepalived_py.system import rtnetlink
+from keepalived_py.system.lean_pyroute2 import ifaddrmsg, ifinfmsg, nla
 from keepalived_py.system.links import IPVLAN_FLAGS, IPVLAN_LAYER_2
 from keepalived_py.system.rtnetlink import Request
 

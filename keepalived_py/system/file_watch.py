@@ -5,11 +5,11 @@ or a file that changes all the time never delays an advert.  Nothing is opened
 while nothing is tracked.
 """
 
-import asyncio
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from keepalived_py.model.config import Configuration
@@ -18,8 +18,7 @@ from keepalived_py.model.events import FileRead
 from keepalived_py.model.tracking import TrackFile
 from keepalived_py.system import file_reader
 from keepalived_py.system.helper import Helper
-
-PATIENCE_S = 1.0
+from keepalived_py.system.helper_watch import HelperWatch
 
 
 def tracked_files(configuration: Configuration) -> dict[str, str]:
@@ -29,18 +28,12 @@ def tracked_files(configuration: Configuration) -> dict[str, str]:
     return {file.name: file.path for file in configuration.track_files if file.name in used}
 
 
-class FileWatch:
+class FileWatch(HelperWatch[FileRead]):
     """Gives `FileRead` events to `feed` and lines to `log`.  Make it inside a running loop."""
 
     def __init__(self, feed: Callable[[FileRead], None], log: Callable[[WriteLog], None]) -> None:
-        self._feed = feed
-        self._log = log
-        self._helper = Helper(file_reader.serve, self._heard, self._tell)
+        super().__init__(partial(Helper, file_reader.serve), FileRead, feed, log)
         self._files: dict[str, str] = {}
-        self._values: dict[str, int | None] = {}
-        self._number = 0
-        self._ready = asyncio.Event()
-        self._gathered: dict[str, FileRead] | None = None
 
     async def follow(self, configuration: Configuration) -> tuple[FileRead, ...]:
         """From now on watch the files of `configuration`; what is in those that are new.
@@ -58,48 +51,17 @@ class FileWatch:
         if not wanted:
             self._helper.close()
             return ()
-        self._gathered = {}
-        self._tell()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), PATIENCE_S)
-        found, self._gathered = self._gathered, None
-        return tuple(found.values())
+        return await self._gather()
 
-    @property
-    def helper_pid(self) -> int:
-        """The process that reads; 0: nothing is tracked."""
-        return self._helper.pid
+    def _order(self) -> Mapping[str, object]:
+        return {"files": self._files}
 
-    def close(self) -> None:
-        """Watch nothing more."""
-        self._helper.close()
+    def _refused(self, failure: int) -> None:
+        self._log(WriteLog(f"Unable to monitor track files: {os.strerror(failure)}"))
 
-    def _tell(self) -> None:
-        self._number += 1
-        self._ready.clear()
-        failure = self._helper.tell({"files": self._files, "number": self._number})
-        if failure:
-            self._log(WriteLog(f"Unable to monitor track files: {os.strerror(failure)}"))
-            self._ready.set()
-
-    def _heard(self, message: Any) -> None:
-        if "log" in message:
-            self._log(WriteLog(message["log"]))
-        elif "ready" in message:
-            if message["ready"] == self._number:
-                self._ready.set()
-        elif message["file"] in self._files:
-            self._read(message["file"], message["value"])
-
-    def _read(self, name: str, value: int | None) -> None:
-        if name in self._values and self._values[name] == value:
-            return
-        self._values[name] = value
-        event = FileRead(name, value)
-        if self._gathered is None:
-            self._feed(event)
-        else:
-            self._gathered[name] = event
+    def _news(self, message: Any) -> None:
+        if message["file"] in self._files:
+            self._found(message["file"], message["value"])
 
 
 def initialise(files: Iterable[TrackFile], umask: int, log: Callable[[WriteLog], None]) -> None:

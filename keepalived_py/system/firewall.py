@@ -106,17 +106,12 @@ class Firewall:
         """Take back `block`; AlreadySo if none of them was blocked."""
         return await self._in_turn(self._unblock(addresses))
 
-    async def add_vmac(self, vmac: Vmac) -> Outcome:
-        """Have what the device must not send itself leave by its base; again, if it was made anew."""
-        return await self._in_turn(self._add_vmac(vmac))
-
     async def settle(self, vmacs: Iterable[Vmac]) -> Outcome:
-        """Have exactly these devices in the filter; Failed if one of them was refused."""
-        return await self._in_turn(self._settle(tuple(vmacs)))
+        """Have what exactly these devices must not send themselves leave by their bases.
 
-    async def remove_vmac(self, name: InterfaceName) -> Outcome:
-        """Take back `add_vmac`; AlreadySo if it was not there."""
-        return await self._in_turn(self._forget(name))
+        One that was made anew is taken anew.  Failed if one of them was refused.
+        """
+        return await self._in_turn(self._settle(tuple(vmacs)))
 
     async def clear(self) -> Outcome:
         """Remove the table with everything in it.  It is made again when something is added."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import time
 from collections.abc import Callable
 from functools import cache
 
@@ -13,7 +14,6 @@ def library() -> ctypes.CDLL:
 
 
 PR_SET_PDEATHSIG = 1
-PR_SET_TIMERSLACK = 29
 
 
 def prctl(option: int, argument: int) -> None:
@@ -54,6 +54,34 @@ def _sendto() -> Callable[..., int]:
     ]
     function.restype = ctypes.c_ssize_t
     return function
+
+
+class Alarm:
+    """A descriptor that is readable once a time is over (timerfd_create(2)).
+
+    Unlike the time-outs of select, poll and epoll it is not rounded, has no slack, and goes on
+    while the process is stopped or the machine asleep.  Raises OSError if the kernel has none.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor: int = library().timerfd_create(time.CLOCK_BOOTTIME, os.O_CLOEXEC)
+        if self.descriptor < 0:
+            _raise_errno("timerfd_create")
+        # struct itimerspec: period and delay, seconds and nanoseconds of each.
+        self._value = (ctypes.c_long * 4)()
+        self._address = ctypes.addressof(self._value)
+        self._set = library().timerfd_settime
+        self._set.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+
+    def set(self, delay_ns: int) -> None:
+        """Readable after so long, and not before; 0: not at all."""
+        self._value[2], self._value[3] = divmod(delay_ns, 1_000_000_000)
+        if self._set(self.descriptor, 0, self._address, None) != 0:
+            _raise_errno("timerfd_settime")
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.descriptor)
 
 
 def _raise_errno(call: str) -> None:

@@ -1,17 +1,13 @@
 """An asyncio loop that wakes on the microsecond, and knows when it did not.
 
 asyncio's own selector hands epoll whole milliseconds, rounded up, so each
-timer is late by up to one.  select(2) takes microseconds, but no descriptor
-above 1023.  An epoll descriptor can itself be waited for, so `PreciseSelector`
-does both: select waits for the one epoll descriptor, epoll says which of any
-number of descriptors are ready.
-
-Two slacks of the kernel stand in the way.  The timer slack of a process (50
-microseconds) is set to its least.  The other one is not adjustable: select,
-poll and epoll may all end up to a thousandth of their time-out late (3.6 ms for
-a master_down_interval of 3.6 s) unless the process has real-time priority.  So
-a long wait is made in two: almost all of it, then the small rest, whose
-thousandth is nothing.
+timer is late by up to one.  The kernel adds a slack of its own: select, poll and
+epoll may all end up to a thousandth of their time-out late (3.6 ms for a
+master_down_interval of 3.6 s).  And a time-out of select stands still while the
+process is stopped or frozen: it would sleep on when it may go on.  A timer that is
+a descriptor (`libc.Alarm`) has none of these.  An epoll descriptor can itself be
+waited for, so `PreciseSelector` waits for two things, its alarm and the epoll
+descriptor of asyncio, which then says what is ready.
 
 A process that was stopped, starved or whose machine slept takes silence for what
 it only did not hear.  The selector is the place to notice: it knows until when it
@@ -23,7 +19,6 @@ are told before any callback runs.
 """
 
 import asyncio
-import contextlib
 import select
 import selectors
 import time
@@ -36,11 +31,6 @@ from keepalived_py.system import libc
 
 T = TypeVar("T")
 
-_LEAST_TIMER_SLACK_NS = 1
-# The kernel's slack of a wait of 10 ms is 10 microseconds.
-_SHORT_WAIT_S = 0.01
-# Leaves room for the thousandth by which the first part may be late.
-_FIRST_PART = 0.997
 _NEVER_S = float("inf")
 
 # Upper ends of the buckets; what is later than the last one has a bucket of its own.
@@ -86,7 +76,11 @@ class PreciseSelector(selectors.EpollSelector):
 
     def __init__(self) -> None:
         super().__init__()
-        self._watched = (self.fileno(),)
+        self._alarm = libc.Alarm()
+        self._waiting = select.epoll()
+        self._epoll = self.fileno()
+        self._waiting.register(self._epoll, select.EPOLLIN)
+        self._waiting.register(self._alarm.descriptor, select.EPOLLIN)
         self.lateness = Lateness()
         self._hooks: list[tuple[float, PauseHook]] = []
         self._noticed_s = _NEVER_S
@@ -98,11 +92,11 @@ class PreciseSelector(selectors.EpollSelector):
         came = time.monotonic()
         away = came - self._left
         if timeout is None:
-            select.select(self._watched, (), ())
+            self._wait(0)
             self._left = time.monotonic()
         elif timeout > 0:
             due = came + timeout
-            timed_out = self._wait(timeout, due)
+            timed_out = self._wait(max(1, round(timeout * 1e9)))
             self._left = left = time.monotonic()
             if timed_out:
                 self.lateness.add(left - due)
@@ -125,13 +119,16 @@ class PreciseSelector(selectors.EpollSelector):
         self._hooks = [one for one in self._hooks if one[1] != hook]
         self._noticed_s = min((least for least, _ in self._hooks), default=_NEVER_S)
 
-    def _wait(self, timeout_s: float, due: float) -> bool:
-        """Whether the time ran out before anything was ready."""
-        if timeout_s > _SHORT_WAIT_S:
-            if select.select(self._watched, (), (), timeout_s * _FIRST_PART)[0]:
-                return False
-            timeout_s = max(0.0, due - time.monotonic())
-        return not select.select(self._watched, (), (), timeout_s)[0]
+    def close(self) -> None:
+        """Give all descriptors back."""
+        self._waiting.close()
+        self._alarm.close()
+        super().close()
+
+    def _wait(self, delay_ns: int) -> bool:
+        """Whether the time ran out before anything was ready; 0: wait for ever."""
+        self._alarm.set(delay_ns)
+        return all(descriptor != self._epoll for descriptor, _ in self._waiting.poll())
 
     def _notice(self, away_s: float) -> None:
         slept = _slept()
@@ -157,10 +154,7 @@ class PreciseLoop(asyncio.SelectorEventLoop):
 
 
 def new_loop() -> PreciseLoop:
-    """A loop over a `PreciseSelector`, with this thread's timer slack at its least."""
-    with contextlib.suppress(OSError):
-        # Refused only by unusual sandboxes; timers are then 50 microseconds late, no more.
-        libc.prctl(libc.PR_SET_TIMERSLACK, _LEAST_TIMER_SLACK_NS)
+    """A loop over a `PreciseSelector`."""
     return PreciseLoop()
 
 

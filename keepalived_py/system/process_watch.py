@@ -5,10 +5,8 @@ through all of /proc nor thousands of forks a second delay an advert.  Nothing
 is opened while nothing is tracked.
 """
 
-import asyncio
-import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,8 +16,7 @@ from keepalived_py.model.events import ProcessesCounted
 from keepalived_py.model.tracking import TrackProcess
 from keepalived_py.system import process_counter
 from keepalived_py.system.helper import Helper
-
-PATIENCE_S = 1.0
+from keepalived_py.system.helper_watch import HelperWatch
 
 Order = dict[str, object]
 
@@ -41,7 +38,7 @@ def _sought(process: TrackProcess) -> Order:
     }
 
 
-class ProcessWatch:
+class ProcessWatch(HelperWatch[ProcessesCounted]):
     """Gives `ProcessesCounted` events to `feed` and lines to `log`.  Make it inside a running loop.
 
     `home`: a descriptor of the network namespace that the program was started in, if it has left
@@ -54,14 +51,9 @@ class ProcessWatch:
         log: Callable[[WriteLog], None],
         home: int | None = None,
     ) -> None:
-        self._feed = feed
-        self._log = log
-        self._helper = Helper(partial(process_counter.serve, home=home), self._heard, self._tell, home)
-        self._order: Order = {"processes": []}
-        self._counts: dict[str, int | None] = {}
-        self._number = 0
-        self._ready = asyncio.Event()
-        self._gathered: dict[str, ProcessesCounted] | None = None
+        helper = partial(Helper, partial(process_counter.serve, home=home), kept=home)
+        super().__init__(helper, ProcessesCounted, feed, log)
+        self._ordered: Order = {"processes": []}
 
     async def follow(self, configuration: Configuration) -> tuple[ProcessesCounted, ...]:
         """From now on count the processes of `configuration`; how many there are of those that are new.
@@ -78,57 +70,26 @@ class ProcessWatch:
         }
         if not wanted:
             self._helper.close()
-            self._counts.clear()
-        if order == self._order or not wanted:
-            self._order = order
+            self._values.clear()
+        if order == self._ordered or not wanted:
+            self._ordered = order
             return ()
-        kept = [each["name"] for each in wanted if each in _processes(self._order)]
-        self._counts = {name: count for name, count in self._counts.items() if name in kept}
-        self._order = order
-        self._gathered = {}
-        self._tell()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), PATIENCE_S)
-        found, self._gathered = self._gathered, None
-        return tuple(found.values())
+        kept = [each["name"] for each in wanted if each in _processes(self._ordered)]
+        self._values = {name: count for name, count in self._values.items() if name in kept}
+        self._ordered = order
+        return await self._gather()
 
-    @property
-    def helper_pid(self) -> int:
-        """The process that counts; 0: nothing is tracked."""
-        return self._helper.pid
+    def _order(self) -> Mapping[str, object]:
+        return self._ordered
 
-    def close(self) -> None:
-        """Watch nothing more."""
-        self._helper.close()
+    def _refused(self, failure: int) -> None:
+        self._log(WriteLog(f"Failed to open process monitoring socket - {os.strerror(failure)}"))
+        for each in _processes(self._ordered):
+            self._found(str(each["name"]), None)
 
-    def _tell(self) -> None:
-        self._number += 1
-        self._ready.clear()
-        failure = self._helper.tell({**self._order, "number": self._number})
-        if failure:
-            self._log(WriteLog(f"Failed to open process monitoring socket - {os.strerror(failure)}"))
-            for each in _processes(self._order):
-                self._counted(str(each["name"]), None)
-            self._ready.set()
-
-    def _heard(self, message: Any) -> None:
-        if "log" in message:
-            self._log(WriteLog(message["log"], detail=message["detail"]))
-        elif "ready" in message:
-            if message["ready"] == self._number:
-                self._ready.set()
-        elif any(each["name"] == message["process"] for each in _processes(self._order)):
-            self._counted(message["process"], message["running"])
-
-    def _counted(self, name: str, running: int | None) -> None:
-        if name in self._counts and self._counts[name] == running:
-            return
-        self._counts[name] = running
-        event = ProcessesCounted(name, running)
-        if self._gathered is None:
-            self._feed(event)
-        else:
-            self._gathered[name] = event
+    def _news(self, message: Any) -> None:
+        if any(each["name"] == message["process"] for each in _processes(self._ordered)):
+            self._found(message["process"], message["running"])
 
 
 def _processes(order: Order) -> list[Order]:

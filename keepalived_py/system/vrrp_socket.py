@@ -40,10 +40,14 @@ _IP_FREEBIND = 15
 _IP_MULTICAST_ALL = 49
 _IPV6_MULTICAST_ALL = 29
 _IPV6_FREEBIND = 78
+_SO_TIMESTAMPNS = 35
 _SO_ATTACH_FILTER = 26
 # Longer than any advert: 255 addresses of IPv6 with all headers and a trailer.
 _LONGEST_PACKET = 4400
-_ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(4)
+_TIMESPEC = struct.Struct("@ll")
+_STAMP = socket.CMSG_SPACE(_TIMESPEC.size)
+_ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(4) + _STAMP
+_SECOND_NS = 1_000_000_000
 # How far a filter's jump reaches.
 _MOST_FILTERED_VRIDS = 255
 _AH_LENGTH = 24
@@ -90,7 +94,11 @@ Packet = TypeVar("Packet")
 
 
 class VrrpSocket(Generic[Packet]):
-    """A pair of open sockets.  `fileno` is the receiving one, to wait for."""
+    """A pair of open sockets.  `fileno` is the receiving one, to wait for.
+
+    `heard_ns`: when the last packet that was received had come to the kernel, in nanoseconds of the
+    wall clock; 0: not known.
+    """
 
     def __init__(
         self, endpoint: Endpoint, index: int, receiver: socket.socket, sender: socket.socket
@@ -99,6 +107,7 @@ class VrrpSocket(Generic[Packet]):
         self._index = index
         self._receiver = receiver
         self._sender = sender
+        self.heard_ns = 0
         self._own_buffer = receiver.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
     def fileno(self) -> int:
@@ -176,9 +185,11 @@ class Ipv4Socket(VrrpSocket[bytes]):
     def receive(self) -> bytes | None:
         """See `VrrpSocket`."""
         try:
-            return self._receiver.recv(_LONGEST_PACKET)
+            packet, ancillary, _, _ = self._receiver.recvmsg(_LONGEST_PACKET, _STAMP)
         except OSError:
             return None
+        self.heard_ns = _stamp(ancillary[0][2]) if ancillary else 0
+        return packet
 
 
 @lru_cache(maxsize=1024)
@@ -220,12 +231,20 @@ class Ipv6Socket(VrrpSocket[Ipv6Packet]):
         except OSError:
             return None
         destination, hop_limit = b"", -1
+        self.heard_ns = 0
         for _, kind, data in ancillary:
             if kind == socket.IPV6_PKTINFO:
                 destination = data[:16]
             elif kind == socket.IPV6_HOPLIMIT:
                 (hop_limit,) = struct.unpack("=i", data[:4])
+            elif kind == _SO_TIMESTAMPNS:
+                self.heard_ns = _stamp(data)
         return Ipv6Packet(message, source[0], destination, hop_limit)
+
+
+def _stamp(data: bytes) -> int:
+    seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+    return int(seconds * _SECOND_NS + nanoseconds)
 
 
 # -- opening --------------------------------------------------------------------
@@ -268,6 +287,7 @@ def _ip_mreqn(group: Address, index: int) -> bytes:
 
 def _set_up_receiver(opened: socket.socket, endpoint: Endpoint, name: bytes, index: int) -> None:
     _bind_to_device(opened, name)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     if endpoint.family == 4:
         # Without this a raw socket also hears groups that others on this machine joined.
         opened.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)

@@ -164,6 +164,26 @@ def test_demand_silences_us() -> None:
     assert len(pair.sent) >= 3
 
 
+def test_demand_does_not_stop_a_poll() -> None:
+    pair = up()
+    pair.dead.add(1)
+    pair.hear(0, fold.packet_of(pair.ends[1])._replace(demand=True))
+    pair.replace(0, instance(0, min_tx_us=9 * MS))
+    pair.run(40 * MS)
+    assert len(pair.sent) >= 3 and all(packet.poll for _, _, packet in pair.sent[1:])
+
+
+def test_a_rate_below_the_idle_one_waits_for_the_end_of_the_poll() -> None:
+    pair = Pair(instance(0, min_tx_us=3 * S), instance(1))
+    pair.passes = lambda end, packet: not packet.final
+    pair.run(5 * S)
+    assert (pair.both_up(), pair.ends[0].tx_interval, pair.ends[0].poll) == (True, S, True)
+    pair.passes = lambda end, packet: True
+    pair.run(5 * S)
+    assert (pair.both_up(), pair.ends[0].tx_interval, pair.ends[0].poll) == (True, 3 * S, False)
+    assert [state for _, _, state in pair.told] == [True, True]
+
+
 def test_whoever_cannot_hear_is_not_sent_to() -> None:
     """Required Min RX Interval 0 (RFC 5880 section 6.8.7)."""
     pair = up()
@@ -239,6 +259,12 @@ def test_a_switched_off_neighbour_is_no_news() -> None:
     assert pair.both_up()
 
 
+def test_nobody_is_told_of_the_end_of_a_session_that_never_was() -> None:
+    pair = Pair(instance(0), instance(1))
+    pair.close(1)
+    assert pair.sent == [] and pair.texts(1) == ["(b1) Entering AdminDown state"]
+
+
 def test_an_end_in_admin_down_is_deaf() -> None:
     pair = up()
     other = fold.packet_of(pair.ends[1])
@@ -284,6 +310,17 @@ def test_hearing_faster_waits_for_the_end_of_the_poll() -> None:
     pair.passes = lambda end, packet: True
     pair.run(S)
     assert pair.ends[0].detection == 50 * MS and pair.told == []
+
+
+def test_longer_detection_time_holds_at_once() -> None:
+    """It counts from the last packet that came."""
+    pair = up()
+    pair.dead.add(1)
+    pair.replace(0, instance(0, min_rx_us=100 * MS))
+    pair.run(450 * MS)
+    assert pair.ends[0].up
+    pair.run(60 * MS)
+    assert not pair.ends[0].up
 
 
 def test_every_change_of_intervals_keeps_it_up() -> None:

@@ -15,6 +15,7 @@ from keepalived_py.core import node as core
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import CheckScript, Configuration, TrackedScript
+from tests.core.vrrp_solo import LEGAL
 
 if TYPE_CHECKING:
     from tests.core.conftest import Bench
@@ -55,19 +56,6 @@ FLAGS: tuple[tuple[str, Any], ...] = (
     ("higher_priority_send_advert", True),
     ("base_priority", 255),
 )
-LEGAL = {
-    ("INIT", "BACKUP"),
-    ("INIT", "MASTER"),
-    ("INIT", "FAULT"),
-    ("BACKUP", "MASTER"),
-    ("BACKUP", "FAULT"),
-    ("BACKUP", "INIT"),
-    ("MASTER", "BACKUP"),
-    ("MASTER", "FAULT"),
-    ("MASTER", "INIT"),
-    ("FAULT", "BACKUP"),
-    ("FAULT", "INIT"),
-}
 
 
 def in_role(bench: Make, chk: Callable[..., CheckScript], role: str, flags: dict[str, Any]) -> "Bench":

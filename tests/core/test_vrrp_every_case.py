@@ -17,7 +17,7 @@ from keepalived_py.model.config import AuthType
 from keepalived_py.model.packet import Advert
 from keepalived_py.model.vrrp import AuthHmac, HmacKey, UnicastChecksum
 from tests.core.test_vrrp_authentication import numbered
-from tests.core.vrrp_solo import Solo, advert, peers
+from tests.core.vrrp_solo import LEGAL, Solo, advert, peers
 
 LOW, OURS, HIGH = (
     {4: four, 6: six}
@@ -165,19 +165,6 @@ EVENTS: Mapping[str, Happening] = {
     "priority": other_priority,
     "no source": no_source,
     "stop": stop,
-}
-LEGAL = {
-    ("INIT", "BACKUP"),
-    ("INIT", "MASTER"),
-    ("INIT", "FAULT"),
-    ("BACKUP", "MASTER"),
-    ("BACKUP", "FAULT"),
-    ("BACKUP", "INIT"),
-    ("MASTER", "BACKUP"),
-    ("MASTER", "FAULT"),
-    ("MASTER", "INIT"),
-    ("FAULT", "BACKUP"),
-    ("FAULT", "INIT"),
 }
 
 

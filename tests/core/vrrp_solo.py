@@ -16,6 +16,20 @@ from keepalived_py.model.vrrp import UnicastPeer
 ETH0 = InterfaceName("eth0")
 NOTIFY = Notifies(any=Command(("/bin/notify",), 0, 0))
 START = Why("start", "of a test")
+# Every change of role that there is.
+LEGAL = {
+    ("INIT", "BACKUP"),
+    ("INIT", "MASTER"),
+    ("INIT", "FAULT"),
+    ("BACKUP", "MASTER"),
+    ("BACKUP", "FAULT"),
+    ("BACKUP", "INIT"),
+    ("MASTER", "BACKUP"),
+    ("MASTER", "FAULT"),
+    ("MASTER", "INIT"),
+    ("FAULT", "BACKUP"),
+    ("FAULT", "INIT"),
+}
 
 
 def peers(*addresses: str, **limits: int) -> tuple[UnicastPeer, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from ipaddress import ip_address
 from typing import Any
@@ -144,7 +145,6 @@ def test_discriminators_differ(ip: Ip) -> None:
 
 def test_a_pause_of_the_process_is_no_silence(ip: Ip) -> None:
     """Four detection times without the loop, while the other end's packets pile up: nothing is lost."""
-    import time
 
     async def life(shell: Shell) -> None:
         far, _ = ends()
@@ -162,6 +162,8 @@ def test_a_pause_of_the_process_is_no_silence(ip: Ip) -> None:
         say(State.UP)
         await shell.until(lambda: shell.named("one").up)
         time.sleep(0.2)
+        for _ in range(150):
+            other.sendto(b"what is not read at one go", (str(ONE), 3784))
         say(State.UP)
         await asyncio.sleep(0.02)
         assert shell.named("one").up

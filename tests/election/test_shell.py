@@ -111,6 +111,9 @@ class Wire:
     def follow(self, configuration: Configuration, interfaces: object) -> None:
         """Every interface is open."""
 
+    def age_us(self) -> Micros:
+        return Micros(0)
+
     def prepare(self, instance: InstanceName, advert: AdvertToSend) -> None:
         self.prepared.append(advert)
 

@@ -14,6 +14,7 @@ from keepalived_py.model.config import Configuration, Globals, Instance, Virtual
 from keepalived_py.model.effects import AlreadySo, Done, Failed
 from keepalived_py.model.events import InterfaceAddress, InterfaceFacts
 from keepalived_py.model.globals import Firewall as Settings
+from keepalived_py.model.globals import Iptables
 from keepalived_py.model.interfaces import Device, DeviceKind
 from keepalived_py.system.firewall import Firewall, Vmac, vmac_of, vmacs_of
 
@@ -204,7 +205,7 @@ def test_devices_leave_reports_to_their_base(ip: Ip) -> None:
 
     async def scenario(firewall: Firewall) -> None:
         first = Vmac(InterfaceName("vrrp.1"), socket.if_nametoindex("vrrp.1"), base, (4,))
-        assert await firewall.add_vmac(first) == Done()
+        assert await firewall.settle([first]) == Done()
         assert 'elements = { "vrrp.1" : "v0" }' in ruleset()
         assert (
             'ip protocol igmp meta oifkind "macvlan" dup to ip daddr device oif map @vmac_map drop'
@@ -214,14 +215,14 @@ def test_devices_leave_reports_to_their_base(ip: Ip) -> None:
         second = Vmac(
             InterfaceName("vrrp6.1"), socket.if_nametoindex("vrrp6.1"), base, (6,), ip_address("fe80::7")
         )
-        assert await firewall.add_vmac(second) == Done()
+        assert await firewall.settle([first, second]) == Done()
         assert 'elements = { fe80::7 . "vrrp6.1" }' in ruleset()
         assert 'icmpv6 type nd-router-solicit meta oifkind "macvlan" oif @vmac_set drop' in ruleset()
         # Made anew with another index: the old one goes.
-        assert await firewall.add_vmac(first._replace(own_index=base)) == Done()
+        again = first._replace(own_index=base)
+        assert await firewall.settle([again, second]) == Done()
         assert 'elements = { "v0" : "v0" }' in ruleset()
-        assert await firewall.remove_vmac(second.name) == Done()
-        assert await firewall.remove_vmac(second.name) == AlreadySo()
+        assert await firewall.settle([again]) == Done()
         assert "vrrp6.1" not in ruleset()
 
     with_firewall(scenario)
@@ -309,10 +310,14 @@ def test_filter_follows_the_devices_of_a_configuration(ip: Ip) -> None:
     ]
     silent = replace(planned, globals=Globals(disable_local_igmp=True))
     assert [one.name for one in vmacs_of(silent, {})] == ["vrrp6.1"]
+    alone = replace(planned, devices=tuple(replace(one, for_address=True) for one in planned.devices))
+    assert not list(vmacs_of(alone, interfaces))
+    for settings in (Settings(table="keepalived"), Settings(iptables=Iptables())):
+        assert len(list(vmacs_of(replace(alone, globals=Globals(firewall=settings)), interfaces))) == 2
 
     async def scenario(firewall: Firewall) -> None:
-        assert await firewall.settle(found) == Done()
-        assert await firewall.add_vmac(found[0]) == AlreadySo()
+        for _ in range(2):
+            assert await firewall.settle(found) == Done()
         assert ruleset().count('"vrrp.1" : "v0"') == 2
         assert await firewall.settle(found[1:]) == Done()
         assert "vrrp.1" not in ruleset()

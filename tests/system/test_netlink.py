@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from keepalived_py.model.events import (
     RouteLost,
     RuleLost,
 )
+from keepalived_py.model.globals import ReceiveBuffers
 from keepalived_py.model.network import (
     TABLE_MAIN,
     NextHop,
@@ -44,7 +46,7 @@ from keepalived_py.model.network import (
     Rule,
     RuleAction,
 )
-from keepalived_py.system import loop, netlink
+from keepalived_py.system import loop, netlink, receive_buffer
 from keepalived_py.system.netlink import Kernel, KernelEvent
 
 pytestmark = pytest.mark.netns
@@ -490,3 +492,42 @@ def test_overflow_is_made_up_for(ip: Ip, monkeypatch: pytest.MonkeyPatch) -> Non
             listener.task.cancel()
 
     loop.run(scenario())
+
+
+def test_buffers_as_configured(ip: Ip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events, then answers: twice what is asked for, as the kernel has it; without `force` it has a limit."""
+    with socket.socket(socket.AF_UNIX) as other:
+        receive_buffer.resize(other, 2**31 - 1, False)
+        limit = other.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    resize, sizes = receive_buffer.resize, []
+
+    def watched(opened: socket.socket, size: int, force: bool) -> int:
+        error = resize(opened, size, force)
+        sizes.append(opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2)
+        return error
+
+    async def work() -> None:
+        async with opened() as kernel:
+            monkeypatch.setattr(receive_buffer, "resize", watched)
+            for settings in (
+                ReceiveBuffers(vrrp_monitor=2 * limit, vrrp_command=50_000),
+                ReceiveBuffers(vrrp_monitor=2 * limit, vrrp_monitor_force=True, vrrp_command=2**32 - 1),
+                ReceiveBuffers(),
+            ):
+                assert kernel.size_buffers(settings) == ()
+
+    asyncio.run(work())
+    assert sizes == [limit, 50_000, 2 * limit, limit, 4 << 20, 1 << 20]
+
+
+def test_buffers_that_are_refused(ip: Ip, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> tuple[str, ...]:
+        async with opened() as kernel:
+            monkeypatch.setattr(receive_buffer, "resize", lambda opened, size, force: errno.EPERM)
+            buffers = ReceiveBuffers(vrrp_monitor=1, vrrp_monitor_force=True, vrrp_command=1)
+            return kernel.size_buffers(buffers)
+
+    assert asyncio.run(work()) == (
+        "cant set SO_RCVBUFFORCE IP option. errno=1 (Operation not permitted)",
+        "Cannot set SO_RCVBUF IP option. errno=1 (Operation not permitted)",
+    )

@@ -179,3 +179,31 @@ def test_another_loop_does_not_measure() -> None:
         return loop.lateness().count
 
     assert asyncio.run(main()) == 0
+
+
+_LONG_WAIT = """
+import asyncio, time
+from keepalived_py.system import loop
+
+async def main():
+    due = time.monotonic() + 1.2
+    print("ready", flush=True)
+    await asyncio.sleep(1.2)
+    print(time.monotonic() - due, flush=True)
+
+loop.run(main())
+"""
+
+
+def test_stopped_time_counts_for_timers() -> None:
+    """A timer that ran out while the process was stopped is due at once, not after the rest of its time."""
+    with subprocess.Popen([sys.executable, "-c", _LONG_WAIT], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        end = time.monotonic() + 5
+        while _state(child.pid) != "S":
+            assert time.monotonic() < end
+        os.kill(child.pid, signal.SIGSTOP)
+        time.sleep(1.6)
+        os.kill(child.pid, signal.SIGCONT)
+        late_s = float(child.stdout.readline())
+    assert 0.2 < late_s < 1

@@ -1,4 +1,4 @@
-"""Who is told of a role: first the specific script (`notify_master`), then the generic `notify`, then the pipes.
+"""Who is told of a role: the specific script (`notify_master`), then the generic `notify`, then the pipes.
 
 The specific script gets the configured words only.  The generic one gets in
 addition `INSTANCE` or `GROUP`, the name, the state word and the effective
@@ -22,7 +22,7 @@ def notify_lower_priority(notifies: Notifies, name: str, priority: int, out: lis
 
 
 def notify_priority(name: str, role: Role, priority: int, out: list[Effect]) -> None:
-    """The effective priority changed (`notify_priority_changes`): only pipes are told, of MASTER and BACKUP."""
+    """The effective priority changed (`notify_priority_changes`): pipes are told, of MASTER and BACKUP."""
     if role in (Role.MASTER, Role.BACKUP):
         out.append(_line("INSTANCE", name, f"{role.name}_PRIORITY", priority))
 

@@ -85,7 +85,9 @@ def replaced(
         for each in configuration.track_processes
         if each.name in used.processes
     }
-    bfds = {name: objects.bfds.get(name, BfdState(name)) for name in used.bfds}
+    # Sessions run whether anybody tracks them or not, and say only what changes: all are followed.
+    sessions = (*used.bfds, *(each.name for each in configuration.bfd_instances))
+    bfds = {name: objects.bfds.get(name, BfdState(name)) for name in sessions}
     return _with_due(Objects(tracks, scripts, files, processes, bfds))
 
 

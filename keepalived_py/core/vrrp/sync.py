@@ -40,7 +40,7 @@ def wanted_role(states: Sequence[InstanceState], before: Mapping[InstanceName, R
 
 def must_follow(state: InstanceState, wanted: Role) -> bool:
     """Whether the member is not there yet."""
-    return state.role is not wanted and not (wanted is Role.MASTER and not state.healthy)
+    return state.role is not wanted
 
 
 def follow(state: InstanceState, wanted: Role, now: Micros, why: Why, out: list[Effect]) -> InstanceState:

@@ -1,0 +1,35 @@
+"""pyroute2's messages of links and addresses, without the rest of the library.
+
+Importing anything of pyroute2 imports all of it: 90 ms, in which adverts have to
+wait for the interpreter, and 9 MB of memory.  These two messages need a tenth of
+it.  So during the import an empty package stands in for the one that would load
+everything.  Where pyroute2 was imported before, nothing changes.
+"""
+
+import sys
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+
+def _import_lean() -> tuple[Any, Any, Any]:
+    found = find_spec("pyroute2")
+    stand_in = ModuleType("pyroute2")
+    # Where its modules are looked for; if there are none, the imports below say so.
+    stand_in.__path__ = [] if found is None else list(found.submodule_search_locations or ())
+    sys.modules["pyroute2"] = stand_in
+    try:
+        return _import()
+    finally:
+        del sys.modules["pyroute2"]
+
+
+def _import() -> tuple[Any, Any, Any]:
+    from pyroute2.netlink import nla
+    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
+    return nla, ifaddrmsg, ifinfmsg
+
+
+nla, ifaddrmsg, ifinfmsg = _import() if "pyroute2" in sys.modules else _import_lean()
