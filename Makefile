@@ -5,23 +5,25 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-# Which seeds the long simulation plays, and what else the benchmark shall be told.
+# Which seeds the long simulation plays, how long the mixed cluster runs, and what else the benchmark shall be told.
 SOAK_SEEDS ?= 0..10000
+SOAK_MINUTES ?= 30
 PERF_OPTIONS ?=
 # Tests in which no clock matters; they run side by side.
 PURE := tests/config tests/cli tests/diagnostics
 
-.PHONY: help setup setup-test run test check format man perf soak clean
+.PHONY: help setup setup-test run test check format man perf soak soak-simulation clean
 
 help:
-	@echo 'make run              two nodes in network namespaces: watch a failover (root)'
+	@echo 'make run              two nodes in network namespaces: watch a reload and a failover (root)'
 	@echo 'make run CONF=FILE    the daemon in the foreground on this host, with FILE'
 	@echo 'make test             every check and test, the comparison with the real keepalived included (root)'
 	@echo 'make check            format, lint, types, import rules, manual, unit tests: under a minute'
 	@echo 'make format           let ruff rewrite what it can'
 	@echo 'make man              write the manual pages anew from the keyword table'
 	@echo 'make perf             benchmarks beside the real keepalived (root)'
-	@echo 'make soak             the simulation over SOAK_SEEDS (0..10000)'
+	@echo 'make soak             255 instances beside the real keepalived for SOAK_MINUTES (30; root)'
+	@echo 'make soak-simulation  the simulation over SOAK_SEEDS (0..10000)'
 
 setup:
 	@scripts/setup.sh run
@@ -58,7 +60,10 @@ man: setup
 perf: setup-test
 	$(BIN)/python compat-tests/perf/bench.py $(PERF_OPTIONS)
 
-soak: setup
+soak: setup-test
+	$(BIN)/python compat-tests/perf/soak.py $(SOAK_MINUTES)
+
+soak-simulation: setup
 	$(BIN)/python -m keepalived_py.simulation --seeds $(SOAK_SEEDS)
 
 clean:

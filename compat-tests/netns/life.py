@@ -61,7 +61,7 @@ def reload(lab: Lab, config: str, node: int = 1, said: str = "Reload complete") 
     before = count_logged(program, said)
     program.config_path.write_text(config)
     program.send(signal.SIGHUP)
-    lab.wait(lambda: count_logged(program, said) > before, 8, f"one more {said!r}")
+    lab.wait(lambda: count_logged(program, said) > before, 20, f"one more {said!r}")
 
 
 def gaps_ms(lab: Lab, vrid: int, since_ns: int, node: int = 1) -> list[float]:
@@ -77,7 +77,7 @@ def wait_advert(lab: Lab, node: int, priority: int | None = None, since_ns: int 
         frames = lab.capture.adverts(node, since_ns, vrid)
         return [frame for frame in frames if priority in (None, frame.priority)]
 
-    lab.wait(lambda: bool(heard()), 8, f"an advert of node {node} with priority {priority}")
+    lab.wait(lambda: bool(heard()), 20, f"an advert of node {node} with priority {priority}")
     return heard()[0]
 
 

@@ -29,13 +29,14 @@ from kernel_pair import Neighbour, Site, site
 from kernel_view import differences, view
 from lab import Timeout, wait
 from program import Program
+from space import run as run_command
 from space import sweep
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(150)]
 
 FILES = sorted((Path(__file__).parent / "kernel").glob("*.conf"))
 RELOADS = sorted((Path(__file__).parent / "kernel" / "reload").iterdir())
-UP = ("backup", "master", "again", "anew", "reload")
+UP = ("backup", "master", "again", "anew", "reload", "fault")
 STEPS = (*UP, "stop")
 AT_ONCE = 12
 _EXPECTED = re.compile(r"^#! (\w+(?:,\w+)*) ([-+~]) (.*)$", re.MULTILINE)
@@ -125,7 +126,10 @@ def steps(
             side.await_(role, times * instances, timeout_s)
 
     views = [side.backup(instances) for side in sides]
-    yield "backup", settle(sides, patterns["backup"], 1, views)
+    found = settle(sides, patterns["backup"], 1, views)
+    if surprises(found, patterns["backup"]) and any(side.entered("MASTER") for side in sides):
+        raise TooSlow
+    yield "backup", found
     entered("MASTER", 1)
     yield "master", settle(sides, patterns["master"], 3)
     with ExitStack() as stack:
@@ -141,7 +145,7 @@ def steps(
 def reload_steps(
     sides: list[Side], text: str, instances: int, patterns: dict[str, list[str]]
 ) -> Iterator[tuple[str, list[str]]]:
-    """MASTER, a reload with `text` while MASTER, the stop."""
+    """MASTER, a reload with `text` while MASTER, FAULT because eth0 has no carrier, the stop."""
     for side in sides:
         side.await_("MASTER", instances, 20)
     yield "master", settle(sides, patterns["master"], 3)
@@ -152,6 +156,11 @@ def reload_steps(
     for side, old in zip(sides, before, strict=True):
         side.await_change(old, 8)
     yield "reload", settle(sides, patterns["reload"], 3)
+    for side in sides:
+        run_command("ip", "-n", side.site.far, "link", "set", "far0", "down")
+    for side in sides:
+        side.await_("FAULT", 1, 20)
+    yield "fault", settle(sides, patterns["fault"], 3)
     yield "stop", stopped(sides, patterns["stop"])
 
 

@@ -42,7 +42,7 @@ def pipes(twins: Twins) -> Iterator[Pipes]:
         pipe.close()
 
 
-def wait_line(twins: Twins, pipes: Pipes, line: str, times: int = 1, limit_s: float = 8) -> None:
+def wait_line(twins: Twins, pipes: Pipes, line: str, times: int = 1, limit_s: float = 20) -> None:
     """Until it has come through in both."""
     twins.wait(lambda lab: pipes.lines(lab).count(line) >= times, limit_s, f"{line} ({times})")
 
@@ -181,7 +181,7 @@ def test_states_again_at_a_reload(twins: Twins, pipes: Pipes) -> None:
 def test_nobody_reads(twins: Twins) -> None:
     """A FIFO without a reader is made, filled, and in nobody's way; it is gone after the stop."""
     twins.start(lambda lab: text(router(advert_s=SLOW), lines=(f"vrrp_notify_fifo {lab.directory}/made",)))
-    twins.wait(lambda lab: lab.space.holds(1, VIP), 8, "MASTER")
+    twins.wait(lambda lab: lab.space.holds(1, VIP), 20, "MASTER")
 
     def seen(lab: Lab) -> tuple[int, int]:
         found = (lab.directory / "made").stat()
@@ -228,17 +228,19 @@ def test_scripts_of_instances_and_groups(twins: Twins) -> None:
         of_group = [f'notify_{word} "{path} group {word}"' for word in words]
         lines = (*own, f'notify "{path} x"', f'notify_master_rx_lower_pri "{path} lower"')
         return text(
-            group("G", "A", "B", lines=(*of_group, f'notify "{path} g"')), member("A", 1, lines), member("B", 2)
+            group("G", "A", "B", lines=(*of_group, f'notify "{path} g"')),
+            member("A", 1, lines),
+            member("B", 2),
         )
 
     twins.start(config)
-    twins.wait(lambda lab: "group master" in told(lab), 8, "MASTER is told")
+    twins.wait(lambda lab: "group master" in told(lab), 20, "MASTER is told")
     for lab, _ in twins.both:
         lab.space.ip(1, "link", "set", "eth0", "down")
-    twins.wait(lambda lab: "g GROUP G FAULT 0" in told(lab), 8, "FAULT is told")
+    twins.wait(lambda lab: "g GROUP G FAULT 0" in told(lab), 20, "FAULT is told")
     for lab, _ in twins.both:
         lab.space.ip(1, "link", "set", "eth0", "up")
-    twins.wait(lambda lab: told(lab).count("group master") == 2, 8, "MASTER is told again")
+    twins.wait(lambda lab: told(lab).count("group master") == 2, 20, "MASTER is told again")
     twins.same(told)
     end_all(twins)
     assert "g GROUP G STOP 0" in str(twins.same(told))
@@ -250,8 +252,10 @@ def test_scripts_of_instances_and_groups(twins: Twins) -> None:
 def test_a_delayed_start(lab: Lab, subject: str) -> None:
     """As keepalived after 2.4.3: adverts are not heard meanwhile, then everybody waits his full time."""
     lab.start(2, subject, text(router(advert_s=SLOW, priority=200)))
-    lab.wait(lambda: lab.space.holds(2, VIP), 8, "a MASTER is there")
-    program = lab.start(1, subject, text(router(advert_s=SLOW, priority=150), lines=("vrrp_startup_delay 1.5",)))
+    lab.wait(lambda: lab.space.holds(2, VIP), 20, "a MASTER is there")
+    program = lab.start(
+        1, subject, text(router(advert_s=SLOW, priority=150), lines=("vrrp_startup_delay 1.5",))
+    )
     lab.wait_logged(1, "Delaying startup for 1.5 seconds")
     lab.wait_logged(1, "Delayed start completed")
     begun = next(line.time_ns for line in program.log if "Delaying startup" in line.text)
@@ -265,11 +269,13 @@ def test_a_delayed_start(lab: Lab, subject: str) -> None:
 
 def test_a_delayed_owner(lab: Lab, subject: str) -> None:
     """Even the owner waits one more interval after the delay."""
-    program = lab.start(1, subject, text(router(advert_s=SLOW, priority=255), lines=("vrrp_startup_delay 1",)))
+    program = lab.start(
+        1, subject, text(router(advert_s=SLOW, priority=255), lines=("vrrp_startup_delay 1",))
+    )
     lab.wait(lambda: bool(lab.capture.adverts(1)), 5, "its first advert")
     begun = next(line.time_ns for line in program.log if "Delaying startup" in line.text)
     first = (lab.capture.adverts(1)[0].time_ns - begun) / SECOND_NS
-    assert 1 + SLOW - 0.1 < first < 1 + SLOW + 0.3, first
+    assert 1 + SLOW - 0.1 < first < 1 + SLOW + 1.2, first
 
 
 def test_a_marker_during_a_reload(lab: Lab, subject: str) -> None:
@@ -277,7 +283,7 @@ def test_a_marker_during_a_reload(lab: Lab, subject: str) -> None:
     marker = lab.directory / "reloading"
     config = text(router(advert_s=SLOW), lines=(f"reload_file {marker}",))
     lab.start(1, subject, config)
-    lab.wait(lambda: lab.space.holds(1, VIP), 8, "MASTER")
+    lab.wait(lambda: lab.space.holds(1, VIP), 20, "MASTER")
     before = lab.directory.stat().st_mtime_ns
     assert not marker.exists()
     reload(lab, config)

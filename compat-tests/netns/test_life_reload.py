@@ -30,8 +30,8 @@ def many(count: int, priority: int = 100, first: int = 1) -> list[str]:
 def start_watched(lab: Lab, subject: str, config: str) -> int:
     """Start it, wait until the watched one is settled; the time from when on nothing may happen."""
     lab.start(1, subject, config)
-    lab.wait(lambda: lab.space.holds(1, VIP), 8, "the address is held")
-    lab.wait(lambda: len(lab.capture.adverts(1, vrid=51)) > 15, 8, "adverts")
+    lab.wait(lambda: lab.space.holds(1, VIP), 20, "the address is held")
+    lab.wait(lambda: len(lab.capture.adverts(1, vrid=51)) > 15, 20, "adverts")
     return time.time_ns()
 
 
@@ -48,7 +48,9 @@ def check_undisturbed(lab: Lab, since: int) -> None:
     assert max(gaps) <= ONE_AND_A_HALF, sorted(gaps)[-5:]
     assert not [f for f in lab.capture.arps(1, since) if f.arp_target == VIP]
     assert not address_events(lab, 1, VIP, since)
-    assert not [line.text for line in lab.programs[1].log if line.time_ns >= since and "(VI_1) Enter" in line.text]
+    assert not [
+        line.text for line in lab.programs[1].log if line.time_ns >= since and "(VI_1) Enter" in line.text
+    ]
     assert {f.priority for f in lab.capture.adverts(1, since, 51)} == {100}
 
 
@@ -104,7 +106,7 @@ def test_an_address_moves_to_another_instance(lab: Lab, subject: str) -> None:
 
     lab.start(1, subject, config(moved=False))
     for address in (VIP, "10.77.1.52", "10.77.1.60"):
-        lab.wait(lambda address=address: lab.space.holds(1, address), 8, address)  # type: ignore[misc]
+        lab.wait(lambda address=address: lab.space.holds(1, address), 20, address)  # type: ignore[misc]
     since = time.time_ns()
     for turn in range(4):
         reload(lab, config(moved=turn % 2 == 0))
@@ -131,7 +133,7 @@ CHANGES: dict[str, tuple[str, str]] = {
         ("vrid", 5, router("V5", 105, 100, ("10.77.1.5/32",), advert_s=0.3)),
         ("addresses", 6, router("V6", 6, 100, ("10.77.1.106/32", "10.77.1.6/32"), advert_s=0.3)),
         ("other addresses", 7, router("V7", 7, 100, ("10.77.1.107/32",), advert_s=0.3)),
-        ("removed", 8, ""),
+        ("removed", 20, ""),
         ("owner", 9, router("V9", 9, 255, ("10.77.1.9/32",), advert_s=0.3)),
         ("interval", 10, router("V10", 10, 100, ("10.77.1.10/32",), advert_s=0.6)),
         ("slower start", 11, router("V11", 11, 100, ("10.77.1.11/32",), ("nopreempt",), advert_s=0.3)),
@@ -158,7 +160,7 @@ def test_changes_as_there(twins: Twins) -> None:
     """What stays MASTER and what begins anew: the same roles, addresses and adverts, whatever was changed."""
     old = [before for name, (before, _) in CHANGES.items() if name != "new"]
     twins.start(lambda _: text(*old))
-    twins.wait(lambda lab: lab.space.holds(1, "10.77.1.12"), 8, "all are MASTER")
+    twins.wait(lambda lab: lab.space.holds(1, "10.77.1.12"), 20, "all are MASTER")
     twins.wait(lambda lab: len(lab.space.addresses(1)) == len(old) + 1, 2, "all addresses are there")
     since = time.time_ns()
     for lab, _ in twins.both:
@@ -175,7 +177,7 @@ def test_an_empty_file_ends_every_instance(twins: Twins) -> None:
     """They resign and give up their addresses; the daemon goes on, and takes the next file."""
     config = text(router(advert_s=0.3), router("VI_2", 52, addresses=("10.77.1.52/32",), advert_s=0.3))
     twins.start(lambda _: config)
-    twins.wait(lambda lab: lab.space.holds(1, VIP) and lab.space.holds(1, "10.77.1.52"), 8, "held")
+    twins.wait(lambda lab: lab.space.holds(1, VIP) and lab.space.holds(1, "10.77.1.52"), 20, "held")
     since = time.time_ns()
     for lab, _ in twins.both:
         reload(lab, "")
@@ -183,7 +185,7 @@ def test_an_empty_file_ends_every_instance(twins: Twins) -> None:
     twins.same(lambda lab: kinds(lab, since))
     for lab, _ in twins.both:
         reload(lab, config)
-    twins.wait(lambda lab: lab.space.holds(1, VIP) and lab.space.holds(1, "10.77.1.52"), 8, "held again")
+    twins.wait(lambda lab: lab.space.holds(1, VIP) and lab.space.holds(1, "10.77.1.52"), 20, "held again")
 
 
 def refused(config: str, words: str) -> Callable[[Lab, str], None]:

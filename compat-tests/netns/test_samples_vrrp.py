@@ -174,6 +174,7 @@ def test_nobody_talks_to_the_gateway(pair_of: Lab, subject: str) -> None:
 
 
 def test_one_program_reads_all_changes(pair_of: Lab, subject: str) -> None:
+    """`STOP` too (keepalived 2.2.7 ends the program before it has read that)."""
     lab = pair_of
     told = lab.directory / "told"
     sample = (SAMPLES / "notify-fifo" / "reader.sh").read_text()

@@ -40,7 +40,7 @@ _GROUP = "224.0.0.18"
 _FLOOD_PER_S = 50_000
 _PROTOCOL_VRRP = 112
 # Python has no names for these (linux/if_ether.h, linux/if_packet.h).
-_ETH_P_IP = 0x0800
+_ETH_P_ALL = 3
 _SOL_PACKET = 263
 _IGNORE_OUTGOING = 23
 _SO_TIMESTAMPNS = 35
@@ -223,10 +223,11 @@ def _bad_packets() -> list[bytes]:
     ]
 
 
-def _pour(namespace: str, seconds: float, count: "Synchronized[int]") -> None:
+def _pour(namespace: str, source: str, seconds: float, count: "Synchronized[int]") -> None:
     with inside(namespace):
         sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
     sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(source))
     packets = itertools.cycle(_bad_packets())
     began = time.monotonic()
     sent = 0
@@ -247,7 +248,7 @@ class _Ear:
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         self._socket.setblocking(False)
-        self._socket.bind((f"p{node}", _ETH_P_IP))
+        self._socket.bind((f"p{node}", _ETH_P_ALL))
 
     def adverts(self) -> list[tuple[int, int]]:
         """Time in ns and priority of every advert that waits to be read."""
@@ -255,7 +256,7 @@ class _Ear:
         with contextlib.suppress(BlockingIOError):
             while True:
                 raw, ancillary, _, _ = self._socket.recvmsg(2048, 64)
-                if raw[23] == _PROTOCOL_VRRP:
+                if raw[12:14] == b"\x08\0" and raw[23] == _PROTOCOL_VRRP:
                     seconds, rest = struct.unpack("qq", ancillary[0][2][:16])
                     found.append((seconds * SECOND_NS + rest, raw[36]))
         return found
@@ -279,7 +280,7 @@ def flood(kinds: list[str], options: Namespace) -> Measured:
         with contextlib.closing(_Ear(lab, 1)) as first, contextlib.closing(_Ear(lab, 2)) as second:
             count = multiprocessing.get_context("fork").Value("q", 0)
             pouring = multiprocessing.get_context("fork").Process(
-                target=_pour, args=(lab.space.node(3), seconds, count), daemon=True
+                target=_pour, args=(lab.space.node(3), lab.space.address(3), seconds, count), daemon=True
             )
             pouring.start()
             pouring.join(seconds + 10)
@@ -287,7 +288,8 @@ def flood(kinds: list[str], options: Namespace) -> Measured:
         gaps = [(b[0] - a[0]) / 1e6 - 100 for a, b in itertools.pairwise(heard)]
         return {
             "bad packets per s": count.value / seconds,
-            "worst interval error ms": max(map(abs, gaps)),
+            "adverts": len(heard),
+            "worst interval error ms": max(map(abs, gaps), default=seconds * 1e3),
             "adverts late by more than 5 ms": sum(gap > 5 for gap in gaps),
             "adverts of the backup": len(others),
         }

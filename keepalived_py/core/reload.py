@@ -284,7 +284,12 @@ def _inherited(
             still = tuple(each for each in held.blocked if (each.interface, each.address) in wanted)
             if still:
                 yield BlockAddresses(held.owner, still)
-    elif isinstance(change, CreateDevice | UnblockAddresses):
+    elif isinstance(change, UnblockAddresses):
+        # One by one: each may be blocked again, or not, from now on.
+        owner = heirs.get(change.instance)
+        if owner is not None:
+            yield from (UnblockAddresses(owner, (virtual,)) for virtual in change.addresses)
+    elif isinstance(change, CreateDevice):
         owner = heirs.get(change.instance)
         if owner is not None:
             yield replace(change, instance=owner)

@@ -89,7 +89,9 @@ def lost(turn: Turn, owner: InstanceName, thing: Thing) -> None:
     pause = pause_after_loss(attempts)
     when = f"in {as_seconds(pause):g} s" if pause else "at once"
     if owner:
-        turn.out.append(WriteLog(f"({owner}) {text_of(thing)} is gone, put back {when}"))
+        repaired = turn.books.restored(owner)
+        so_far = f" (repaired {repaired} times so far)" if repaired else ""
+        turn.out.append(WriteLog(f"({owner}) {text_of(thing)} is gone, put back {when}{so_far}"))
     else:
         _say_restoring(turn, thing, f", {when}" if pause else "")
     ailing = Ailing(change, attempts, turn.now, Micros(turn.now + pause) if pause else None)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import socket
+import traceback
 
 from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.base.errors import FatalStart, PermissionMissing
@@ -169,7 +170,10 @@ class _Child:
             self._schedule()
             wanted = self._settings.process_name(self._configuration.globals)
             naming.call_this_process(wanted or naming.DEFAULT)
-            await self._parts.replace(self._configuration)
+            try:
+                await self._parts.replace(self._configuration)
+            except Exception:  # a fault of ours: what runs goes on, and the next reload has its chance
+                self._settings.log.info("The reload is incomplete:\n" + traceback.format_exc())
             self._watch_pauses()
             channels.send(self._channel, channels.Kind.READY)
         self._reloading = None

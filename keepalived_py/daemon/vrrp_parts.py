@@ -24,7 +24,7 @@ from keepalived_py.election.ports import Machine
 from keepalived_py.election.vrrp import VrrpShell
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
-from keepalived_py.model.config import Configuration
+from keepalived_py.model.config import Configuration, Instance
 from keepalived_py.system.devices import Devices
 from keepalived_py.system.fifo import Fifos, of_vrrp
 from keepalived_py.system.file_watch import FileWatch, initialise
@@ -79,12 +79,14 @@ class Parts:
         await self._kernel.open()
         self._size_buffers(configuration)
         self._following = asyncio.get_running_loop().create_task(self._follow_kernel())
+        self._say_filter(configuration)
         self._firewall = Firewall(configuration, self._log.info)
         planned = await self._planned(configuration)
         await self._devices.settle(planned)
         interfaces = await self._follow(planned)
         self._log.detail("Registering gratuitous ARP shared channel")
-        self._log.detail("Registering gratuitous NDISC shared channel")
+        if any(_has_ipv6(instance) for instance in configuration.instances):
+            self._log.detail("Registering gratuitous NDISC shared channel")
         machine = Machine(
             kernel=self._kernel,
             scripts=self._runner,
@@ -163,6 +165,12 @@ class Parts:
             )
             self._feed(ev.BfdChanged(line.name, line.up))
 
+    def _say_filter(self, configuration: Configuration) -> None:
+        needed = any(not one.accept or one.vmac is not None for one in configuration.instances)
+        if needed and configuration.globals.firewall.table is None:
+            text = "use_vmac or no_accept/strict specified, but no firewall configured - using nftables"
+            self._log.info(text)
+
     # -- devices --------------------------------------------------------------
 
     async def _planned(self, configuration: Configuration) -> Configuration:
@@ -229,6 +237,10 @@ class Parts:
 
     def _say(self, line: fx.WriteLog) -> None:
         (self._log.detail if line.detail else self._log.info)(line.text)
+
+
+def _has_ipv6(instance: Instance) -> bool:
+    return any(one.address.version == 6 for one in (*instance.addresses, *instance.excluded_addresses))
 
 
 def _changes(configuration: Configuration) -> Iterator[fx.KernelChange]:

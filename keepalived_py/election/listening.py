@@ -31,7 +31,8 @@ from keepalived_py.system.local_groups import LocalGroupReports
 from keepalived_py.system.vrrp_socket import Endpoint, Ipv4Socket, Ipv6Socket, open_pair
 from keepalived_py.wire.vrrp import DEFAULT_GROUP, OutgoingAdverts, Undecodable, dissect, dissect_ipv6
 
-PACKETS_AT_ONCE = 64
+# Timers have their turn in between: a flood must not make an advert late.
+PACKETS_AT_ONCE = 16
 # Packets do not wait longer than that unless the process was stopped, which is another matter.
 _OLDEST_US = 50_000
 

@@ -1,8 +1,9 @@
 """The rtnetlink requests that change virtual devices, written by pyroute2's message classes.
 
 Only who has something to change imports this module, and pyroute2 with it.
-What pyroute2 has no class for is added here in its own terms: the IPv4 parameters of a link (it only reads them) and the flags of an
-ipvlan, which say how its devices reach each other.
+What pyroute2 has no class for is added here in its own terms: the IPv4
+parameters of a link (it only reads them) and the flags of an ipvlan, which say
+how its devices reach each other.
 
 An attribute that pyroute2 does not know would be left out of the message
 without a word; the names used here are checked by what the kernel makes of them.

@@ -120,7 +120,7 @@ def test_the_right_keyword_is_named_first_in_our_samples(tmp_path: Path) -> None
     for sample in samples:
         text = sample.read_text()
         places = [one for one in re.finditer(r"^\s*(\w+)\b", text, re.MULTILINE) if one.group(1) in known]
-        for place in chance.sample(places, 10):
+        for place in chance.sample(places, min(10, len(places))):
             wrong = word = place.group(1)
             while wrong == word:
                 wrong = slip(word, chance)

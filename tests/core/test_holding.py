@@ -202,7 +202,7 @@ def test_routes_and_rules_are_put_back() -> None:
     assert lines(life)[-4:] == [
         "(VI) route 172.16.0.0/16 dev eth0 is gone, put back at once",
         "Restoring deleted static route 172.17.0.0/16 dev eth1",
-        "(VI) rule 100: table 100 is gone, put back at once",
+        "(VI) rule 100: table 100 is gone, put back at once (repaired 1 times so far)",
         "Restoring deleted static rule 300: table 300",
     ]
 

@@ -171,3 +171,46 @@ def test_a_pause_is_judged_by_every_instance() -> None:
     assert not any(isinstance(each, fx.SendAdvert) for each in step.effects)
     short = core.step(node, ev.Paused(Micros(1_000)), Micros(3_701_000))
     assert short.effects == ()
+
+
+def test_many_changes_close_as_single_ones() -> None:
+    names = [InstanceName(f"VI{number}") for number in range(3 * WIDTH)]
+    base = Instances({name: state(number, number) for number, name in enumerate(names)})
+    draft, single = Draft(base), base
+    for number in (0, 1, WIDTH, 3 * WIDTH - 1):
+        draft[names[number]] = state(number, 500 + number)
+        single = single.with_one(names[number], state(number, 500 + number))
+    made = draft.close()
+    assert dict(made) == dict(single) and made.next_deadline == single.next_deadline == 2
+    assert made.due_by(10) == 9 and made.due_by(1) == 0 and base.due_by(1) == 2
+
+
+def test_news_told_together_is_news_told_one_by_one() -> None:
+    virtual = VirtualAddress(IPv4Address("10.0.0.100"), 32, ETH0)
+    settings = Instance(InstanceName("VI"), ETH0, 1, base_priority=255, addresses=(virtual,))
+    node = core.start(Configuration(instances=(settings,)), {ETH0: facts()}, Micros(0)).node
+    node = core.step(node, ev.Tick(), Micros(0)).node
+    news: list[ev.EffectDone | ev.AddressAdded] = [
+        ev.EffectDone(fx.AddAddress(settings.name, virtual), fx.Failed(1)),
+        ev.AddressAdded(ETH0, ev.InterfaceAddress(virtual.address, 32)),
+        ev.AddressAdded(ETH0, ev.InterfaceAddress(IPv4Address("10.0.0.7"), 24)),
+        ev.EffectDone(fx.AddAddress(settings.name, virtual), fx.Done()),
+    ]
+    together = core.tell(node, news, Micros(10))
+    one_by_one: list[fx.Effect] = []
+    for event in news:
+        step = core.step(node, event, Micros(10))
+        node = step.node
+        one_by_one += step.effects
+    assert list(together.effects) == one_by_one
+    assert together.node.present == node.present and together.node.interfaces == node.interfaces
+    assert together.node.ledger == node.ledger
+
+
+def test_a_timer_counts_from_when_the_advert_came() -> None:
+    settings = Instance(InstanceName("VI"), ETH0, 51, base_priority=100)
+    node = core.start(Configuration(instances=(settings,)), {ETH0: facts()}, Micros(0)).node
+    now, age = Micros(1_000_000), Micros(3_000)
+    fresh = core.step(node, ev.AdvertReceived(ETH0, advert(200)), now).node
+    aged = core.step(node, ev.AdvertReceived(ETH0, advert(200), age_us=age), now).node
+    assert core.next_deadline(fresh) - core.next_deadline(aged) == age  # type: ignore[operator]

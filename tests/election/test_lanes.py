@@ -280,3 +280,41 @@ def test_a_bug_does_not_close_a_lane_for_ever() -> None:
         return hands.done
 
     assert asyncio.run(run()) == ["next"]
+
+
+def test_lanes_that_are_put_together_share_a_request() -> None:
+    async def run() -> Hands:
+        hands = Hands()
+        under_test = lanes(hands)
+        arp = WriteLog("arp a"), WriteLog("arp b")
+        under_test.put_many({"a": [add(1), arp[0]], "b": [add(2), drop(3), arp[1]]})
+        assert await under_test.drained(2)
+        return hands
+
+    hands = asyncio.run(run())
+    assert hands.done == ["+1 +2 -3", "arp a", "arp b"]
+    assert [name for name, _ in hands.outcomes] == ["arp a", "arp b", "+1", "+2", "-3"]
+
+
+def test_a_repetition_waits_until_every_lane_has_had_its_turn() -> None:
+    async def run() -> list[str]:
+        hands = Hands()
+        under_test = lanes(hands)
+        a, b = WriteLog("a"), WriteLog("b")
+        under_test.put_many({"a": [a, a, WriteLog("a told")], "b": [b, b]})
+        assert await under_test.drained(2)
+        return hands.done
+
+    assert asyncio.run(run()) == ["a", "b", "a", "a told", "b"]
+
+
+def test_a_mistake_in_one_lane_does_not_stop_the_others() -> None:
+    async def run() -> list[str]:
+        hands = Hands()
+        under_test = lanes(hands)
+        with pytest.raises(ValueError, match="bug"):
+            under_test.put_many({"a": [WriteLog("bug"), WriteLog("never")], "b": [WriteLog("b")]})
+        assert not under_test.busy
+        return hands.done
+
+    assert asyncio.run(run()) == ["b"]

@@ -10,7 +10,7 @@ SEEDS = st.integers(min_value=0, max_value=2**63)
 
 
 @given(seed=SEEDS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_the_same_seed_gives_the_same_trace(seed: int) -> None:
     """Line by line; and watching a run does not change it."""
     first, second = run_seed(seed, trace=True), run_seed(seed, trace=True)
@@ -29,6 +29,7 @@ def test_a_plan_is_sound(seed: int) -> None:
     assert sorted(name for part in scenario.parts for name in part) == sorted(names)
     spans = [(fault.begin_us, fault.end_us) for fault in scenario.link_faults]
     spans += [(fault.begin_us, fault.end_us) for fault in scenario.router_faults]
+    assert all(reload.when_us < scenario.chaos_us for reload in scenario.reloads)
     for begin, end in spans:
         assert begin <= end <= scenario.heal_us
         assert end <= scenario.chaos_us or end == scenario.heal_us

@@ -1,21 +1,35 @@
 """The simulator's own parts: clock, kernel, wire, command line."""
 
+import errno
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keepalived_py.base.names import Address, InstanceName
 from keepalived_py.model.config import AuthType, VirtualAddress
+from keepalived_py.model.effects import (
+    AddAddress,
+    AddRoute,
+    AlreadySo,
+    BlockAddresses,
+    DeleteAddress,
+    Done,
+    Failed,
+    UnblockAddresses,
+)
+from keepalived_py.model.events import AddressAdded, AddressRemoved, InterfaceAddress
+from keepalived_py.model.network import Prefix, Route
 from keepalived_py.model.packet import AdvertToSend
 from keepalived_py.simulation.__main__ import main, seed_range
 from keepalived_py.simulation.clock import DriftingClock
+from keepalived_py.simulation.cluster import INTERFACE
 from keepalived_py.simulation.faults import LinkFault, RouterName
 from keepalived_py.simulation.kernel import Kernel
 from keepalived_py.simulation.network import arrivals, as_heard, spoil
-from keepalived_py.simulation.scenario import INTERFACE
 
 R1, R2 = RouterName("r1"), RouterName("r2")
 SENT = AdvertToSend(
@@ -43,14 +57,46 @@ def test_a_clock_never_wakes_early(offset: int, drift: int, virtual: int) -> Non
 
 
 def test_the_kernel_tells_whether_something_changed() -> None:
-    """A second addition and a second removal find nothing to do."""
+    """A second addition and a second removal find nothing to do, and nothing is reported."""
     kernel = Kernel(INTERFACE, IPv4Address("10.0.0.1"))
     virtual = VirtualAddress(IPv4Address("10.0.51.100"), 32, INTERFACE)
-    assert kernel.add(virtual) is not None
-    assert kernel.add(virtual) is None
+    known = InterfaceAddress(virtual.address, 32)
+    name = InstanceName("v51")
+    assert kernel.perform(AddAddress(name, virtual)) == (Done(), AddressAdded(INTERFACE, known))
+    assert kernel.perform(AddAddress(name, virtual)) == (AlreadySo(), None)
     assert [held.address for held in kernel.facts().addresses] == [IPv4Address("10.0.0.1"), virtual.address]
-    assert kernel.remove(virtual.address) is not None
-    assert kernel.remove(virtual.address) is None
+    assert kernel.perform(DeleteAddress(name, virtual)) == (Done(), AddressRemoved(INTERFACE, known))
+    assert kernel.perform(DeleteAddress(name, virtual)) == (AlreadySo(), None)
+
+
+def test_an_ipv6_address_is_there_only_once() -> None:
+    """IPv4 addresses may have several prefix lengths at a time."""
+    kernel, name = Kernel(INTERFACE, IPv6Address("fe80::1")), InstanceName("v51")
+    for address, outcome in ((IPv6Address("2001:db8::9"), AlreadySo()), (IPv4Address("10.0.0.9"), Done())):
+        kernel.perform(AddAddress(name, VirtualAddress(address, 24, INTERFACE)))
+        assert kernel.perform(AddAddress(name, VirtualAddress(address, 32, INTERFACE)))[0] == outcome
+
+
+def test_a_link_that_goes_down_takes_routes_along() -> None:
+    """Nobody hears of the IPv4 route; while it is down there can be no new one."""
+    kernel, name = Kernel(INTERFACE, IPv4Address("10.0.0.1")), InstanceName("v51")
+    route = Route(Prefix(IPv4Address("192.0.2.0"), 24), interface=INTERFACE)
+    kernel.perform(AddRoute(name, route))
+    assert kernel.take_down() == []
+    assert not kernel.tables
+    assert kernel.perform(AddRoute(name, route)) == (Failed(errno.ENETDOWN), None)
+
+
+def test_the_firewall_counts_who_asks() -> None:
+    """An address is open again when the last one gave up."""
+    kernel = Kernel(INTERFACE, IPv4Address("10.0.0.1"))
+    addresses = (VirtualAddress(IPv4Address("10.0.51.100"), 32, INTERFACE),)
+    for name in ("v51", "v52"):
+        kernel.perform(BlockAddresses(InstanceName(name), addresses))
+    kernel.perform(UnblockAddresses(InstanceName("v51"), addresses))
+    assert kernel.blocked
+    kernel.perform(UnblockAddresses(InstanceName("v52"), addresses))
+    assert not kernel.blocked
 
 
 def test_an_advert_is_heard_as_it_was_sent() -> None:
@@ -61,11 +107,24 @@ def test_an_advert_is_heard_as_it_was_sent() -> None:
     assert (heard.priority, heard.address_count, heard.auth_type) == (100, 2, 1)
 
 
-def test_spoilt_adverts_differ_from_sound_ones() -> None:
+def test_a_version_3_advert_over_ipv6_has_no_password() -> None:
+    """40 + 8 + 16 bytes, at the peer that it was sent to."""
+    here, there = IPv6Address("fe80::1"), IPv6Address("fe80::2")
+    sent = replace(
+        SENT, source=here, destinations=(there,), version=3, addresses=(IPv6Address("fe80::51"),), ttl=None
+    )
+    heard = as_heard(sent, there)
+    assert (heard.expected_length, heard.auth_data, heard.destination, heard.ttl) == (64, b"", there, 255)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("peers", [SENT.destinations, (IPv4Address("10.0.0.2"),)])
+def test_spoilt_adverts_differ_from_sound_ones(version: int, peers: tuple[Address, ...]) -> None:
     """No spoiler gives the sound advert back."""
     random = Random(1)
-    sound = as_heard(SENT)
-    assert all(getattr(spoil(random, SENT, INTERFACE), "advert", None) != sound for _ in range(300))
+    sent = replace(SENT, version=version, destinations=peers)
+    sound = as_heard(sent)
+    assert all(getattr(spoil(random, sent, INTERFACE), "advert", None) != sound for _ in range(300))
 
 
 def test_faults_act_on_their_pairs_only() -> None:

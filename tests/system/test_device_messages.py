@@ -29,16 +29,24 @@ import sys
 from keepalived_py.daemon import vrrp_parts
 from keepalived_py.system.device_requests import DeviceRequests
 
-def loaded():
-    return [name for name in sys.modules if name.startswith("pyroute2")]
+loading = []
 
 
+class Observer:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("pyroute2"):
+            loading.append(name)
+
+
+sys.meta_path.insert(0, Observer())
 DeviceRequests().links()
-assert not loaded()
+assert not loading
 assert DeviceRequests().delete(0x7FFFFFFF) != 0
-assert "pyroute2.netlink.rtnl.ifinfmsg" in loaded() and "pyroute2.ndb.main" not in loaded()
+assert "pyroute2.netlink.rtnl.ifinfmsg" in loading and "pyroute2.ndb.main" not in loading
 
-from pyroute2 import IPRoute  # the whole of it can still be had
+# The whole of it can still be had.
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+from pyroute2 import IPRoute
 
 assert len(list(IPRoute().link("dump"))) >= 1
 """

@@ -135,6 +135,10 @@ class Books:
         """Begin with a clean list of troubles."""
         self._ailing = {}
 
+    def restored(self, instance: InstanceName) -> int:
+        """How many times something was put back for `instance`."""
+        return (self._old.restored if self._restored is None else self._restored).get(instance, 0)
+
     def count_restored(self, instance: InstanceName) -> None:
         """One more thing was put back for `instance`."""
         if self._restored is None:
