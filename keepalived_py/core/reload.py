@@ -177,7 +177,7 @@ def _report_all(turn: Turn, known: Mapping[GroupName, Role]) -> None:
 
 def _settle_kernel(turn: Turn, before: list[Holding], heirs: Heirs, come: tuple[Instance, ...]) -> None:
     """Put the kernel's part, worked out for all holders together, in the place of the single ones."""
-    after = [of_master(state.settings) for state in turn.instances.values() if _holds_now(state)]
+    after = [of_master(state.settings) for state in turn.instances.values() if _holds_now(turn, state)]
     after.append(of_statics(turn.configuration))
     moved = moves(before, after, heirs)
     told, done = _parted(turn.out)
@@ -193,9 +193,10 @@ def _settle_kernel(turn: Turn, before: list[Holding], heirs: Heirs, come: tuple[
     _carry_ledger(turn, after, heirs)
 
 
-def _holds_now(state: InstanceState) -> bool:
-    """A MASTER, or an address owner that begins."""
-    return state.role is Role.MASTER or (state.role is Role.INIT and state.deadline is not None)
+def _holds_now(turn: Turn, state: InstanceState) -> bool:
+    """A MASTER, or an address owner that begins at once (not after a startup delay)."""
+    begins = state.role is Role.INIT and state.deadline is not None and turn.quiet_until is None
+    return state.role is Role.MASTER or begins
 
 
 def _parted(effects: list[Effect]) -> tuple[list[Effect], list[Effect]]:

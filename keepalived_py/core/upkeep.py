@@ -37,6 +37,7 @@ from keepalived_py.core.holder.things import (
     STATIC,
     Thing,
     adding,
+    bare,
     everything,
     interfaces_of,
     place_of,
@@ -58,6 +59,7 @@ from keepalived_py.model.effects import (
     Effect,
     Failed,
     Outcome,
+    Role,
     TimedOut,
     UnblockAddresses,
     WriteLog,
@@ -169,9 +171,17 @@ def is_held(turn: Turn, virtual: VirtualAddress) -> bool:
     """Whether anybody wants the place of `virtual` in the kernel now."""
     holders = turn.shape.holders.get((virtual.interface, virtual.address), ())
     return any(
-        slot(theirs) == slot(virtual) and (owner == STATIC or turn.is_master(owner))
+        slot(theirs) == slot(virtual) and (owner == STATIC or _is_holder(turn, owner))
         for owner, theirs in holders
     )
+
+
+def _is_holder(turn: Turn, name: InstanceName) -> bool:
+    """A MASTER, or an address owner that begins: a reload gave it its addresses already."""
+    if name not in turn.instances:
+        return False
+    state = turn.instances[name]
+    return state.role is Role.MASTER or (state.role is Role.INIT and state.deadline is not None)
 
 
 def answered(turn: Turn, effect: Effect, outcome: Outcome) -> None:
@@ -180,6 +190,8 @@ def answered(turn: Turn, effect: Effect, outcome: Outcome) -> None:
         case AddAddress():
             turn.books.tick_off_addition(place_of(effect.address))
             _judge(turn, effect, outcome)
+            if not isinstance(outcome, Failed | TimedOut):
+                _take_back(turn, effect)
         case DeleteAddress():
             _judge(turn, effect, outcome)
         case (
@@ -194,6 +206,12 @@ def answered(turn: Turn, effect: Effect, outcome: Outcome) -> None:
             _judge(turn, effect, outcome)
         case _:
             pass
+
+
+def _take_back(turn: Turn, added: AddAddress) -> None:
+    """A reload may have had the address deleted in another lane, and been faster than this addition."""
+    if place_of(added.address) not in turn.books.removals and not is_held(turn, added.address):
+        turn.out.append(DeleteAddress(added.instance, added.address))
 
 
 def _judge(turn: Turn, undertaking: Undertaking, outcome: Outcome) -> None:
@@ -218,6 +236,7 @@ def _succeeded(turn: Turn, undertaking: Undertaking) -> None:
 def _refused(turn: Turn, undertaking: Undertaking, trouble: Trouble) -> None:
     if needs_nothing(undertaking, trouble):
         return
+    undertaking = _by_its_holder(turn, undertaking)
     known = turn.books.ailing.get(undertaking)
     attempts = known.attempts + 1 if known is not None and turn.now - known.since < PEACE else 1
     number = number_of(trouble)
@@ -229,6 +248,19 @@ def _refused(turn: Turn, undertaking: Undertaking, trouble: Trouble) -> None:
         )
     retry_at = None if pause is None else Micros(turn.now + pause)
     turn.books.note(Ailing(undertaking, attempts, turn.now, retry_at, number))
+
+
+def _by_its_holder(turn: Turn, undertaking: Undertaking) -> Undertaking:
+    """What a reload gave to another holder while it was being added is that one's to add again."""
+    if not isinstance(undertaking, AddAddress | AddRoute | AddRule) or _wanted(turn, undertaking):
+        return undertaking
+    wanted = bare(thing_of(undertaking))
+    for name in turn.instances:
+        if turn.is_master(name):
+            for thing in everything(turn.instances[name].settings):
+                if bare(thing) == wanted:
+                    return adding(name, thing)
+    return undertaking
 
 
 def hasten(turn: Turn, interface: InterfaceName | None) -> None:

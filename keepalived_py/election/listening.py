@@ -14,11 +14,11 @@ still resign through it.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from errno import ENODEV
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address, InstanceName, InterfaceName
@@ -33,9 +33,14 @@ from keepalived_py.wire.vrrp import DEFAULT_GROUP, OutgoingAdverts, Undecodable,
 
 # Timers have their turn in between: a flood must not make an advert late.
 PACKETS_AT_ONCE = 16
+# Reading a packet costs little; only those that are judged count as such.
+_READ_AT_ONCE = 128
+# From how many packets in one wake-up on they are a swarm.
+_FEW = 4
 # Packets do not wait longer than that unless the process was stopped, which is another matter.
 _OLDEST_US = 50_000
 
+Packet = TypeVar("Packet")
 Received = Callable[[InterfaceName, Advert | Undecodable], None]
 
 
@@ -278,14 +283,31 @@ class Listeners:
         return None
 
     def _read(self, interface: InterfaceName, sockets: Ipv4Socket) -> None:
-        for raw in sockets.drain(PACKETS_AT_ONCE):
+        for raw in without_repeats(sockets.drain(_READ_AT_ONCE)):
             self._heard_ns = sockets.heard_ns
             self._received(interface, dissect(raw, self._group))
 
     def _read_ipv6(self, interface: InterfaceName, sockets: Ipv6Socket) -> None:
-        for packet in sockets.drain(PACKETS_AT_ONCE):
+        for packet in without_repeats(sockets.drain(_READ_AT_ONCE)):
             self._heard_ns = sockets.heard_ns
             self._received(interface, dissect_ipv6(*packet))
+
+
+def without_repeats(packets: Iterable[Packet]) -> Iterator[Packet]:
+    """At most PACKETS_AT_ONCE; in a swarm of packets, one that equals the one before it is left out.
+
+    A loop in the network multiplies frames by thousands.  The same packet again within a moment says
+    nothing new, and judging each would leave no time to hear the others.  A few are judged each in any
+    case, so that the counters of an ordinary network are exact.
+    """
+    last, judged = None, 0
+    for packet in packets:
+        if judged < _FEW or packet != last:
+            last = packet
+            judged += 1
+            yield packet
+            if judged == PACKETS_AT_ONCE:
+                return
 
 
 def _sockpool_line(endpoint: Endpoint, want: Wanted, sockets: Ipv4Socket | Ipv6Socket) -> str:

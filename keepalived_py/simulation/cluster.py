@@ -51,7 +51,6 @@ FILE_NUMBER = 10
 VERSION_3_INTERVALS = (100 * MILLISECOND, 250 * MILLISECOND, SECOND, 2 * SECOND)
 
 Layout = Mapping[int, tuple[VirtualAddress, ...]]
-NO_TRACKS: Mapping[str, object] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,39 @@ def test_a_member_that_waits_for_a_new_count_follows_its_group() -> None:
     assert {state.role for state in bench.node.instances.values()} == {fx.Role.MASTER}
 
 
+def test_a_refused_address_is_asked_for_by_whoever_holds_it_now() -> None:
+    """It was on its way when a reload gave it to another MASTER."""
+    second = {"name": InstanceName("VI_2"), "vrid": 52, "addresses": ()}
+    bench = Bench({"addresses": (OURS, OTHER)}, second).start().until(4.0)
+    one, two = bench.configuration.instances
+    moved = (replace(one, addresses=(OURS,)), replace(two, addresses=(OTHER,)))
+    bench.feed(ev.SettingsReplaced(replace(bench.configuration, instances=moved)))
+    bench.feed(ev.EffectDone(fx.AddAddress(one.name, OTHER), fx.TimedOut()))
+    bench.last = ()
+    bench.until(5.5)
+    assert additions(bench) == [fx.AddAddress(two.name, OTHER)]
+
+
+def additions(bench: Bench) -> list[fx.Effect]:
+    """The addresses that the last steps put on."""
+    return [each for each in bench.last if isinstance(each, fx.AddAddress)]
+
+
+def test_an_address_that_came_after_its_deletion_is_taken_off_again() -> None:
+    """Its prefix length changed, and it moved, while the kernel was slow."""
+    second = {"name": InstanceName("VI_2"), "vrid": 52, "addresses": ()}
+    bench = Bench({"addresses": (OURS, OTHER)}, second).start().until(4.0)
+    one, two = bench.configuration.instances
+    wider = replace(OTHER, prefix_length=25)
+    moved = (replace(one, addresses=(OURS,)), replace(two, addresses=(wider,)))
+    bench.held.clear()
+    bench.feed(ev.SettingsReplaced(replace(bench.configuration, instances=moved)))
+    bench.feed(ev.EffectDone(fx.AddAddress(one.name, OTHER), fx.Done()))
+    assert fx.DeleteAddress(one.name, OTHER) in bench.last
+    bench.feed(ev.EffectDone(fx.AddAddress(two.name, wider), fx.Done()))
+    assert not any(isinstance(each, fx.DeleteAddress) for each in bench.last)
+
+
 # -- the firewall ---------------------------------------------------------------
 
 
