@@ -90,7 +90,7 @@ def test_one_member_takes_all_into_fault(twins: Twins, pipes: dict[int, Pipe]) -
     twins.same(lambda lab: log_lines(lab, "VRRP_Group("))
 
 
-@pytest.mark.parametrize("keyword", ["", "sync_group_tracking_weight", "global_tracking"])
+@pytest.mark.parametrize("keyword", ["", "sync_group_tracking_weight"])
 def test_weights_inside_a_group(twins: Twins, keyword: str) -> None:
     """A member's own weights count only if the group says so."""
 

@@ -169,7 +169,7 @@ def test_every_variant_spoiled(both_families: Lab) -> None:
 
 # -- floods ----------------------------------------------------------------------------
 
-FLOOD_S = 3.0
+FLOOD_S = 2.0
 QUIET = ("garp_master_delay 0",)
 
 

@@ -68,10 +68,10 @@ def test_a_master_that_was_stopped_gives_way_at_once(lab: Lab) -> None:
 
 def test_a_pause_within_a_long_interval(lab: Lab) -> None:
     """It wakes when it may go on, not when the rest of its wait is over."""
-    lab.start(1, "ours", text(router(advert_s=3)))
-    lab.wait(lambda: lab.space.holds(1, VIP), 16, "MASTER")
+    lab.start(1, "ours", text(router(advert_s=1)))
+    lab.wait(lambda: lab.space.holds(1, VIP), 20, "MASTER")
     pids = stop(lab.programs[1])
-    for_a_while(9)
+    for_a_while(3)
     woken = go_on(pids)
     lab.wait(lambda: not lab.space.holds(1, VIP), 0.5, "its address is off")
     lab.wait_logged(1, "did not run for", 1, woken)

@@ -221,7 +221,7 @@ def test_bfd_between_two_of_ours(lab: Lab, subject: str) -> None:
         )
         tracked = block("track_bfd", f"b1 weight {weight}")
         return text(
-            "\n".join([*session, ""]), router(priority=value, advert_s=3, lines=(*tracked, "preempt_delay 0"))
+            "\n".join([*session, ""]), router(priority=value, advert_s=1, lines=(*tracked, "preempt_delay 0"))
         )
 
     lab.start(2, subject, config(2, 100, -20))

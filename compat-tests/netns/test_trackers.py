@@ -1,6 +1,7 @@
 """The same trackers under both programs: what they make of the priority on the wire, and of the role."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def wait_priorities(twins: Twins, *expected: int) -> None:
     twins.wait(
         lambda lab: all(priority(lab, vrid) == value for vrid, value in found), 8, f"priorities {expected}"
     )
+
+
+def last_priorities(lab: Lab, vrid: int) -> list[int]:
+    """Those of the last three adverts."""
+    return [frame.priority for frame in lab.capture.adverts(1, vrid=vrid)][-3:]
 
 
 def routers(blocks: Sequence[Sequence[str]]) -> list[Instance]:
@@ -91,7 +97,7 @@ def test_a_file_that_is_a_fault(twins: Twins) -> None:
     write(twins, "-254")
     wait_priorities(twins, 0, 0)
     for vrid in (51, 52):
-        twins.same(lambda lab, vrid=vrid: [f.priority for f in lab.capture.adverts(1, vrid=vrid)][-3:])
+        twins.same(partial(last_priorities, vrid=vrid))
     twins.wait(lambda lab: lab.programs[1].logged("(VI_2): tracked file number now FAULT state"), 2, "a line")
     write(twins, "0")
     twins.wait(

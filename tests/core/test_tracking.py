@@ -171,6 +171,8 @@ def test_no_address_is_a_fault_and_another_one_is_taken(bench: Make) -> None:
     made.feed(ev.AddressRemoved(ETH0, other))
     assert made.roles() == ["FAULT"]
     assert "(VI_1) entering FAULT state (no IPv4 address for interface)" in made.logs()
+    resigned = [each.advert for each in made.last if isinstance(each, fx.SendAdvert)]
+    assert [(advert.priority, advert.source) for advert in resigned] == [(0, other.address)] * 2
 
 
 def test_an_address_removed_behind_our_back_is_put_back(bench: Make) -> None:

@@ -117,9 +117,13 @@ def resign(
 
     `first` is a line that stands before ours in the log.  keepalived sends two
     when a tracked object fails, and counts and logs only one (`counted`).
+
+    Who has just lost its address says so with that address: the others know it as the master's.
+    Over IPv6 the kernel would refuse.
     """
     settings = state.settings
-    advert = advert_of(settings, state.source, 0, old_checksum=state.memory.old_checksum)
+    source = state.last_source if state.source is None and settings.family == 4 else state.source
+    advert = advert_of(settings, source, 0, old_checksum=state.memory.old_checksum)
     if advert is not None:
         out.append(SendAdvert(settings.name, advert))
     if first is not None:

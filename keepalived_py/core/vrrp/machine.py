@@ -56,7 +56,9 @@ __all__ = [
 
 def with_source(state: InstanceState, source: Address | None) -> InstanceState:
     """The instance sends from `source` from now on."""
-    return state if source == state.source else renewed(state._replace(source=source))
+    if source == state.source:
+        return state
+    return renewed(state._replace(source=source, last_source=state.source))
 
 
 def with_priority(state: InstanceState, priority: int, out: list[Effect]) -> InstanceState:

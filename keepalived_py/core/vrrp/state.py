@@ -104,7 +104,8 @@ BLANK = Memory()
 
 
 class InstanceState(NamedTuple):
-    """One instance.  `source` None: its interface has no address to send from.
+    """One instance.  `source` None: its interface has no address to send from; `last_source` is the one
+    before.
 
     `faults` are the instance's own reasons to be in FAULT, `group_fault` says
     that another member of its sync group has one.  `waiting` are the checks
@@ -135,6 +136,7 @@ class InstanceState(NamedTuple):
     learned_interval: Micros | None = None
     memory: Memory = BLANK
     worse_heard: int = 0
+    last_source: Address | None = None
 
     @property
     def interval(self) -> Micros:
