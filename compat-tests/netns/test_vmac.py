@@ -458,6 +458,22 @@ def test_a_device_that_others_removed_is_made_again(tmp_path: Path) -> None:
         assert ours.make(planned.devices[0]) == AlreadySo()
 
 
+def test_another_interface_takes_the_name_of_the_one_below(tmp_path: Path) -> None:
+    """What lay on the old one is removed; made again, it lies on the new one."""
+    with pair_of(tmp_path) as pair:
+        ours = pair.ours
+        planned, _ = ours.settle(ours.load(instance("V4", "eth0", 5, "use_vmac"), tmp_path))
+        for word in ("link set eth0 down", "link set eth0 name old0", "link set eth1 down"):
+            run("ip", "-n", ours.name, *word.split())
+        run("ip", "-n", ours.name, "link", "set", "eth1", "name", "eth0", "up")
+        ours.await_(lambda: ours.devices.follow(InterfaceName("eth0")))
+        assert "vrrp.5" not in links(ours.name)
+        assert {value for name, value in parameters(ours.name).items() if ".old0.arp" in name} == {0}
+        assert ours.make(planned.devices[0]) == Done()
+        shown = json.loads(run("ip", "-n", ours.name, "-j", "link", "show", "vrrp.5"))
+        assert shown[0]["link"] == "eth0"
+
+
 def test_the_source_follows_the_interface_below(tmp_path: Path) -> None:
     with pair_of(tmp_path) as pair:
         ours = pair.ours

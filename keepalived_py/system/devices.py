@@ -431,10 +431,12 @@ class _Works:
         if below.users:
             return
         del self._below[made.root_index]
+        root = self._requests.link(index=made.root_index)
+        called = below.name if root is None else InterfaceName(root.name)
         values = {
             name: value
             for name, value in below.before.items()
-            if value != 1 and sysctl.read(4, below.name, name) == 1
+            if value != 1 and sysctl.read(4, called, name) == 1
         }
         if values and self._requests.set_ipv4(made.root_index, values):
             self._say(f"reset interface flags on {below.name} failed", False)
@@ -446,9 +448,13 @@ class _Works:
         if below is None:
             return
         root, vrf = self._root(below), self._vrf(below)
-        for name, made in self._made.items():
+        for name, made in list(self._made.items()):
             found = self._requests.link(name) if made.device.base == base else None
             if found is None or found.index != made.index:
+                continue
+            if made.root_index not in (0, root.index):
+                # Names were changed: another interface is called so now.  The device will be made again on it.
+                self.remove(name)
                 continue
             if found.master_index != vrf:
                 self._change_vrf(made, vrf)

@@ -22,7 +22,10 @@ If somebody flushes the packet filter (as a restart of nftables.service does), t
 next change notices and puts everything in anew.
 
 Two instances may hold the same address (a cluster that moves it between them in one
-reload): an element stays until the last of them gives it up.
+reload): an element stays until the last of them has given it up and the kernel has let
+it go.  Who asks again, because a request was refused or nobody answered, asks for
+the same thing (`system.firewall_claims`); what the kernel would not let go is tried
+again with the next change, whoever asks for that.
 """
 
 import asyncio
@@ -30,17 +33,17 @@ import contextlib
 import errno
 import os
 import socket
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from keepalived_py.base.names import Address, InterfaceName
+from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.model.config import Configuration, VirtualAddress
 from keepalived_py.model.effects import AlreadySo, Done, Failed, Outcome
 from keepalived_py.model.events import InterfaceFacts
 from keepalived_py.model.interfaces import Device, DeviceKind
 from keepalived_py.system import nftables as nft
+from keepalived_py.system.firewall_claims import Claims
 from keepalived_py.system.firewall_rules import BY_INDEX, BY_NAME, MAP, PARENTS, SET, VIPS, Element, Rules
 from keepalived_py.system.nftables import IPV4, IPV6, Kind, Message
 
@@ -62,24 +65,30 @@ class Vmac(NamedTuple):
     shared: Address | None = None
 
 
+class _Block(NamedTuple):
+    """The claim of an instance: an address is not to be reached."""
+
+    owner: InstanceName
+    address: Address
+    interface: InterfaceName
+
+
 class Firewall:
     """The filter's table in this network namespace.  Use it inside a running loop.
 
     `log` gets a line for each table that a predecessor has left.  Nothing raises:
-    what the kernel refuses comes back as Failed, and nothing of it holds then.
+    what the kernel refuses comes back as Failed, and all is as it was before then.
     """
 
     def __init__(self, configuration: Configuration, log: Callable[[str], None]) -> None:
         self._log = log
         self._settings = configuration.globals.firewall
         self._rules = Rules(self._settings)
-        self._held: Counter[Element] = Counter()
-        self._vmacs: dict[InterfaceName, list[Element]] = {}
+        self._claims: Claims[Element] = Claims()
         self._untracked: frozenset[tuple[Address, InterfaceName]] = frozenset()
         self._channel: nft.Channel | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._turn = asyncio.Lock()
-        self._blocked: dict[tuple[Address, InterfaceName], list[Element]] = {}
         self.follow(configuration)
 
     def follow(self, configuration: Configuration) -> None:
@@ -95,16 +104,20 @@ class Firewall:
             self._settings = configuration.globals.firewall
             self._rules = Rules(self._settings)
 
-    async def block(self, addresses: Sequence[VirtualAddress]) -> Outcome:
-        """Drop everything to and from `addresses`, but neighbour discovery.
+    async def block(self, owner: InstanceName, addresses: Sequence[VirtualAddress]) -> Outcome:
+        """Drop everything to and from `addresses`, but neighbour discovery, until `owner` takes it back.
 
-        Failed(ENODEV) if a link-local address is on an interface that does not exist.
+        AlreadySo if they are blocked.  Failed(ENODEV) if a link-local address is on an interface
+        that does not exist.
         """
-        return await self._in_turn(self._block(addresses))
+        return await self._in_turn(self._block(owner, addresses))
 
-    async def unblock(self, addresses: Sequence[VirtualAddress]) -> Outcome:
-        """Take back `block`; AlreadySo if none of them was blocked."""
-        return await self._in_turn(self._unblock(addresses))
+    async def unblock(self, owner: InstanceName, addresses: Sequence[VirtualAddress]) -> Outcome:
+        """Take back what `owner` has blocked; AlreadySo if nothing had to be removed for that.
+
+        Failed: something that nobody blocks any more is still there, to be asked for again.
+        """
+        return await self._in_turn(self._unblock(owner, addresses))
 
     async def settle(self, vmacs: Iterable[Vmac]) -> Outcome:
         """Have what exactly these devices must not send themselves leave by their bases.
@@ -135,46 +148,47 @@ class Firewall:
 
         return await asyncio.shield(when_free())
 
-    async def _block(self, addresses: Sequence[VirtualAddress]) -> Outcome:
+    async def _block(self, owner: InstanceName, addresses: Sequence[VirtualAddress]) -> Outcome:
         wanted = [self._element(address) for address in addresses]
         found = [element for element in wanted if element is not None]
         if len(found) < len(wanted):
             return Failed(errno.ENODEV)
         outcome = await self._add(found)
         if not isinstance(outcome, Failed):
-            for address, element in zip(addresses, found, strict=True):
-                self._blocked.setdefault((address.address, address.interface), []).append(element)
+            for virtual, element in zip(addresses, found, strict=True):
+                self._claims.make(_Block(owner, virtual.address, virtual.interface), (element,))
+            await self._sweep()
         return outcome
 
-    async def _unblock(self, addresses: Sequence[VirtualAddress]) -> Outcome:
-        known = [self._blocked.get((address.address, address.interface)) for address in addresses]
-        return await self._remove([elements.pop() for elements in known if elements])
-
-    async def _add_vmac(self, vmac: Vmac) -> Outcome:
-        elements = list(self._vmac_elements(vmac))
-        if self._vmacs.get(vmac.name) == elements:
-            return AlreadySo()
-        await self._forget(vmac.name)
-        outcome = await self._add(elements)
-        if not isinstance(outcome, Failed):
-            self._vmacs[vmac.name] = elements
-        return outcome
+    async def _unblock(self, owner: InstanceName, addresses: Sequence[VirtualAddress]) -> Outcome:
+        for virtual in addresses:
+            self._claims.give_up(_Block(owner, virtual.address, virtual.interface))
+        return await self._sweep()
 
     async def _settle(self, vmacs: Sequence[Vmac]) -> Outcome:
-        for name in self._vmacs.keys() - {vmac.name for vmac in vmacs}:
-            await self._forget(name)
-        outcomes = [await self._add_vmac(vmac) for vmac in vmacs]
-        return next((one for one in outcomes if isinstance(one, Failed)), Done())
+        wanted = {vmac.name: tuple(self._vmac_elements(vmac)) for vmac in vmacs}
+        for claim in self._claims.names():
+            if not isinstance(claim, _Block) and self._claims.of(claim) != wanted.get(claim):  # type: ignore[call-overload]
+                self._claims.give_up(claim)
+        # What a device made anew had must go first: a map has room for one of the two.
+        outcome = await self._sweep()
+        for name, elements in wanted.items():
+            added = await self._add(elements)
+            if isinstance(added, Failed):
+                outcome = added
+            else:
+                self._claims.make(name, elements)
+        return outcome if isinstance(outcome, Failed) else Done()
 
     async def _clear(self) -> Outcome:
         families, table = self._rules.families, self._rules.table
-        self._held.clear()
-        self._vmacs.clear()
-        self._blocked.clear()
-        self._rules = Rules(self._settings)
-        if not families:
-            return AlreadySo()
-        return await self._commit([nft.delete_table(family, table) for family in families])
+        outcome: Outcome = AlreadySo()
+        if families:
+            outcome = await self._commit([nft.delete_table(family, table) for family in families])
+        if not isinstance(outcome, Failed) or outcome == _VANISHED:
+            self._claims.clear()
+            self._rules = Rules(self._settings)
+        return outcome
 
     def _element(self, address: VirtualAddress) -> Element | None:
         family = IPV4 if address.address.version == 4 else IPV6
@@ -200,26 +214,26 @@ class Firewall:
                 device = own if self._settings.ifindex else nft.name(vmac.name)
                 yield Element(IPV6, PARENTS, vmac.shared.packed + device)
 
-    async def _forget(self, name: InterfaceName) -> Outcome:
-        return await self._remove(self._vmacs.pop(name, []))
-
     async def _add(self, elements: Sequence[Element]) -> Outcome:
-        new = [element for element in dict.fromkeys(elements) if not self._held[element]]
+        new = self._claims.lacking(elements)
         outcome = await self._put(self._rules, new) if new else AlreadySo()
         if outcome == _VANISHED:
-            outcome = await self._restore((*self._held, *new))
+            return await self._restore((*self._claims.wanted, *new))
         if not isinstance(outcome, Failed):
-            self._held.update(elements)
+            self._claims.came(new)
         return outcome
 
-    async def _remove(self, elements: Sequence[Element]) -> Outcome:
-        self._held.subtract(elements)
-        gone = [element for element in dict.fromkeys(elements) if self._held[element] <= 0]
-        for element in gone:
-            del self._held[element]
-        messages = list(_by_set(Kind.DELETE_ELEMENTS, self._rules.table, gone))
-        outcome = await self._commit(messages) if messages else AlreadySo()
-        return await self._restore(tuple(self._held)) if outcome == _VANISHED else outcome
+    async def _sweep(self) -> Outcome:
+        """Remove what nobody claims."""
+        spare = self._claims.spare
+        if not spare:
+            return AlreadySo()
+        outcome = await self._commit(list(_by_set(Kind.DELETE_ELEMENTS, self._rules.table, spare)))
+        if outcome == _VANISHED:
+            return await self._restore(self._claims.wanted)
+        if not isinstance(outcome, Failed):
+            self._claims.went(spare)
+        return outcome
 
     async def _put(self, rules: Rules, elements: Sequence[Element]) -> Outcome:
         before = rules.mark()
@@ -231,11 +245,13 @@ class Firewall:
         return outcome
 
     async def _restore(self, elements: Sequence[Element]) -> Outcome:
-        """Somebody flushed the packet filter: put everything in anew."""
+        """Somebody flushed the packet filter: put in anew what is wanted."""
         rules = Rules(self._settings)
         outcome = await self._put(rules, elements) if elements else AlreadySo()
         if not isinstance(outcome, Failed):
             self._rules = rules
+            self._claims.went(self._claims.spare)
+            self._claims.came(elements)
         return outcome
 
     async def _commit(self, messages: Sequence[Message], fresh: bool = False) -> Outcome:

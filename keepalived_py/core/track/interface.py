@@ -131,7 +131,16 @@ def link_changed(old: InterfaceFacts | None, new: InterfaceFacts, out: list[Effe
     if new.index and new.up is not was_up:
         reporter = "Linkbeat" if new.polled else "Netlink"
         out.append(WriteLog(f"{reporter} reports {new.name} {'up' if new.up else 'down'}"))
-    return replace(new, addresses=old.addresses if old is not None and existed else new.addresses)
+    if old is None or not existed:
+        return new
+    if new.index and new.mac != old.mac:
+        change = f"from {_mac_text(old.mac)} to {_mac_text(new.mac)}"
+        out.append(WriteLog(f"({new.name}) MAC Address changed {change}", detail=True))
+    return replace(new, addresses=old.addresses)
+
+
+def _mac_text(mac: bytes) -> str:
+    return mac.hex(":") or "none"
 
 
 def with_address(facts: InterfaceFacts, address: InterfaceAddress) -> InterfaceFacts:
