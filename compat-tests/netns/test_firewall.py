@@ -35,6 +35,7 @@ OPTIONS = {
 FOUR = ("10.77.1.1", "10.77.1.2")
 SIX = ("fe80::100", "fd00::100")
 UNTRACKED = ("fe80::107",)
+OWNER = InstanceName("A")
 
 
 @pytest.fixture
@@ -117,12 +118,12 @@ def test_addresses_that_are_not_accepted(space: Space, tmp_path: Path, options: 
 
     async def held(firewall: Firewall) -> None:
         for group in groups:
-            await firewall.block(tuple(map(vip, group)))
+            await firewall.block(OWNER, tuple(map(vip, group)))
 
     async def given_up(firewall: Firewall) -> None:
         await held(firewall)
         for group in groups:
-            await firewall.unblock(tuple(map(vip, group)))
+            await firewall.unblock(OWNER, tuple(map(vip, group)))
 
     assert by_ours(space, settings, held) == theirs
     assert by_ours(space, settings, given_up) == theirs_after

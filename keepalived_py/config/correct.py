@@ -62,6 +62,8 @@ def correct(one: One, run: Run) -> bool:
     _own_interface(one, run)
     _addresses_on_vmac(one, run)
     _weights(one, run)
+    if one.interface is None:
+        _without_interface(one, run)
     return True
 
 
@@ -229,7 +231,7 @@ def _address_count(one: One, run: Run) -> None:
     else:
         header = ETHERNET_HEADER + 40 + VRRP_HEADER
     header += HMAC_TRAILER if one.auth_hmac is not None else 0
-    room = run.host.interface_mtu(one.interface) - header
+    room = run.host.interface_mtu(one.interface or "") - header
     most = min(MAX_ADDRESSES, room // (4 if one.family == 4 else 16) if room >= 0 else MAX_ADDRESSES)
     if len(one.addresses) > most:
         _complain(
@@ -404,6 +406,16 @@ def _addresses_on_vmac(one: One, run: Run) -> None:
             continue
         _complain(run, one, text, "vmac")
         entry.use_vmac = False
+
+
+def _without_interface(one: One, run: Run) -> None:
+    """Unicast without an interface: every address says itself where it goes."""
+    for kind, entries in (("", one.addresses), ("e", one.excluded_addresses)):
+        for entry in [entry for entry in entries if entry.interface is None]:
+            text = f"({one.name}): no interface for {kind}vip {address_text(entry)} - removing"
+            say(run, one, text, "addresses", code="no-interface", expected="dev NAME")
+            entries.remove(entry)
+    one.interface = ""
 
 
 def address_text(entry: Any) -> str:

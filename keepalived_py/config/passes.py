@@ -179,7 +179,7 @@ def _read_by_process(
 ) -> Run:
     """All passes in keepalived's order; the first that must stop is the last."""
     found = _globals(run, roots, directives)
-    whole = Run(run.host, Written(globals=found), run.compat)
+    whole = Run(run.host, Written(globals=found), run.compat, strict=run.strict)
     whole.diagnostics = [_early(one) for one in lexical if _unended(one)]
     parent = roots.again(whole.written)
     checker = before = whole.written

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keepalived_py.config.blocks.vrrp_instance import needs_no_interface
 from keepalived_py.config.draft import Draft
 from keepalived_py.config.places import say
 from keepalived_py.config.schema import Run
@@ -85,7 +86,7 @@ def _has_least(one: Draft[Any], run: Run) -> bool:
             expected="virtual_router_id, from 1 to 255",
         )
         return False
-    if one.interface is None:
+    if one.interface is None and (run.strict or not needs_no_interface(one)):
         text = f"({one.name}) Unknown interface!"
         say(run, one, text, "interface", code="unknown-interface", expected="interface NAME")
         return False

@@ -11,7 +11,7 @@ from keepalived_py.core.holder.things import STATIC, Place, adding, place_of, re
 from keepalived_py.core.track import interface as links
 from keepalived_py.core.track import objects
 from keepalived_py.core.turn import Turn
-from keepalived_py.core.vrrp import machine
+from keepalived_py.core.vrrp import machine, sync
 from keepalived_py.core.vrrp.state import InstanceState, Why
 from keepalived_py.core.vrrp.timing import master_down_interval
 from keepalived_py.core.world import Node, Step
@@ -27,6 +27,7 @@ from keepalived_py.model.effects import (
     WriteLog,
 )
 from keepalived_py.model.network import Route, Rule
+from keepalived_py.model.packet import Advert
 
 Told = ev.EffectDone | ev.AddressAdded
 
@@ -79,6 +80,34 @@ def advert_in_group(node: Node, new: InstanceState, now: Micros, out: list[Effec
                 turn.instances[other.settings.name] = other._replace(announcements=due)
     else:
         turn.settle(Why("a better master was heard", f"by {name}"))
+    return turn.close()
+
+
+def ends_a_claim(node: Node, old: InstanceState, new: InstanceState, advert: Advert) -> bool:
+    """Whether a member that a reload has put beside MASTERs is the BACKUP of another router."""
+    accepted = new.master == advert.source and new.deadline != old.deadline
+    if new.role is not Role.BACKUP or advert.priority == 0 or not accepted:
+        return False
+    group = node.shape.group_of[new.settings.name]
+    if node.group_roles.get(group.name) is Role.BACKUP:
+        return False
+    return any(
+        other in node.instances and node.instances[other].role is Role.MASTER for other in group.members
+    )
+
+
+def claim_ended(node: Node, new: InstanceState, now: Micros, out: list[Effect]) -> Step:
+    """The MASTERs beside such a member give way, as a group has one role."""
+    turn = Turn(node, now)
+    turn.out = out
+    name = new.settings.name
+    turn.instances[name] = new
+    masters = [other for other in turn.others(name) if other.role is Role.MASTER]
+    why = Why("a better master was heard", f"by {name}")
+    sync.log_syncing(turn.shape.group_of[name], Role.BACKUP, True, out)
+    for other in masters:
+        turn.instances[other.settings.name] = sync.follow(other, Role.BACKUP, now, why, out)
+    turn.settle(why)
     return turn.close()
 
 

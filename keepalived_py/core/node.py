@@ -104,8 +104,11 @@ def _advert(node: Node, event: ev.AdvertReceived, now: Micros) -> Step:
     if new is old:
         return Step(node, tuple(out))
     if new.role is old.role:
-        if new.worse_heard != old.worse_heard and name in node.shape.group_of:
-            return changes.advert_in_group(node, new, now, out)
+        if name in node.shape.group_of:
+            if new.worse_heard != old.worse_heard:
+                return changes.advert_in_group(node, new, now, out)
+            if changes.ends_a_claim(node, old, new, advert):
+                return changes.claim_ended(node, new, now, out)
         return Step(node._replace(instances=instances.with_one(name, new)), tuple(out))
     if name in node.shape.group_of:
         return changes.advert_in_group(node, new, now, out)

@@ -267,29 +267,16 @@ def _carry_ledger(turn: Turn, after: list[Holding], heirs: Heirs) -> None:
         for thing in things
     }
     for each in ailing:
-        for undertaking in _inherited(each.undertaking, owners, heirs, after):
+        for undertaking in _inherited(each.undertaking, owners, heirs):
             turn.books.note(each._replace(undertaking=undertaking))
 
 
-def _inherited(
-    change: Undertaking, owners: dict[Thing, InstanceName], heirs: Heirs, after: list[Holding]
-) -> Iterator[Undertaking]:
-    """Who has to do it now; addresses that the firewall was to be closed for may be of several holders."""
+def _inherited(change: Undertaking, owners: dict[Thing, InstanceName], heirs: Heirs) -> Iterator[Undertaking]:
+    """Who has to do it now.  The firewall goes by names: those who asked it go on asking under theirs."""
     if isinstance(change, AddAddress | AddRoute | AddRule):
         owner = owners.get(bare(thing_of(change)))
         if owner is not None:
             yield adding(owner, thing_of(change))
-    elif isinstance(change, BlockAddresses):
-        wanted = {(virtual.interface, virtual.address) for virtual in change.addresses}
-        for held in after:
-            still = tuple(each for each in held.blocked if (each.interface, each.address) in wanted)
-            if still:
-                yield BlockAddresses(held.owner, still)
-    elif isinstance(change, UnblockAddresses):
-        # One by one: each may be blocked again, or not, from now on.
-        owner = heirs.get(change.instance)
-        if owner is not None:
-            yield from (UnblockAddresses(owner, (virtual,)) for virtual in change.addresses)
     elif isinstance(change, CreateDevice):
         owner = heirs.get(change.instance)
         if owner is not None:

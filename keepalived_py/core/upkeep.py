@@ -9,14 +9,16 @@ whoever removed them.
 
 What the kernel refuses is logged once, with what it means, and asked again
 with growing pauses as long as it is wanted: an addition while its holder is
-MASTER, a deletion while nobody holds the address.
+MASTER, a deletion while nobody holds the address.  Of what the firewall would not
+do, that part is asked again which is still to be done.
 """
 
-import errno
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from keepalived_py.base.clock import Micros, as_seconds
-from keepalived_py.base.names import InstanceName, InterfaceName
+from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.core.holder import holding
 from keepalived_py.core.holder.ledger import (
     PEACE,
@@ -58,6 +60,7 @@ from keepalived_py.model.effects import (
     DeleteRule,
     Effect,
     Failed,
+    KernelChange,
     Outcome,
     Role,
     TimedOut,
@@ -112,9 +115,6 @@ def _say_restoring(turn: Turn, thing: Thing, when: str = "") -> None:
 def _put_back(turn: Turn, ailing: Ailing) -> None:
     """Add it again; an address that was not refused before is announced in the same breath."""
     change = ailing.undertaking
-    if isinstance(change, BlockAddresses) and ailing.errno == errno.ETIMEDOUT:
-        # It may have been done all the same, and the firewall counts who asks.
-        turn.out.append(UnblockAddresses(change.instance, change.addresses))
     turn.out.append(change)
     if not ailing.errno and isinstance(change, AddAddress | AddRoute | AddRule) and change.instance:
         turn.books.count_restored(change.instance)
@@ -133,14 +133,39 @@ def retry(turn: Turn) -> None:
         each for each in turn.books.ailing.values() if each.retry_at is not None and each.retry_at <= turn.now
     ]
     for ailing in sorted(due, key=lambda each: each.retry_at or 0):
-        if not _wanted(turn, ailing.undertaking):
+        left = _left_of(turn, ailing.undertaking)
+        if left != ailing.undertaking:
             turn.books.forget(ailing.undertaking)
-            continue
-        turn.books.note(ailing._replace(retry_at=None))
-        _put_back(turn, ailing)
+        if left is not None:
+            ailing = ailing._replace(undertaking=left, retry_at=None)
+            turn.books.note(ailing)
+            _put_back(turn, ailing)
 
 
-def _wanted(turn: Turn, undertaking: Undertaking) -> bool:
+def _left_of(turn: Turn, undertaking: Undertaking) -> Undertaking | None:
+    """What is still wanted of it: a reload, or another role, may have reversed a part of a filter's."""
+    if not isinstance(undertaking, BlockAddresses | UnblockAddresses):
+        return undertaking if _wanted(turn, undertaking) else None
+    closed = _closed_for(turn, undertaking.instance)
+    close = isinstance(undertaking, BlockAddresses)
+    left = tuple(
+        virtual
+        for virtual in undertaking.addresses
+        if ((virtual.interface, virtual.address) in closed) is close
+    )
+    return replace(undertaking, addresses=left) if left else None
+
+
+def _closed_for(turn: Turn, owner: InstanceName) -> set[tuple[InterfaceName, Address]]:
+    """The addresses that the firewall must be closed for now, as far as `owner` is concerned."""
+    if not turn.is_master(owner):
+        return set()
+    settings: Instance = turn.instances[owner].settings
+    blocked = holding.all_addresses(settings) if holding.blocks(settings) else ()
+    return {(virtual.interface, virtual.address) for virtual in blocked}
+
+
+def _wanted(turn: Turn, undertaking: KernelChange | CreateDevice) -> bool:
     match undertaking:
         case AddAddress() | AddRoute() | AddRule():
             return holds(turn, undertaking.instance, thing_of(undertaking))
@@ -151,20 +176,11 @@ def _wanted(turn: Turn, undertaking: Undertaking) -> bool:
             return not (
                 holds(turn, STATIC, thing) or any(holds(turn, name, thing) for name in turn.instances)
             )
-        case BlockAddresses():
-            return turn.is_master(undertaking.instance) and _blocks(turn, undertaking)
-        case UnblockAddresses():
-            return not (turn.is_master(undertaking.instance) and _blocks(turn, undertaking))
         case CreateDevice():
             facts = turn.interfaces.get(undertaking.device.name)
             return undertaking.device.name in turn.shape.devices and (facts is None or not facts.index)
         case _:
             assert_never(undertaking)
-
-
-def _blocks(turn: Turn, undertaking: BlockAddresses | UnblockAddresses) -> bool:
-    settings: Instance = turn.instances[undertaking.instance].settings
-    return holding.blocks(settings) and set(undertaking.addresses) <= set(holding.all_addresses(settings))
 
 
 def is_held(turn: Turn, virtual: VirtualAddress) -> bool:
@@ -224,23 +240,39 @@ def _judge(turn: Turn, undertaking: Undertaking, outcome: Outcome) -> None:
 def _succeeded(turn: Turn, undertaking: Undertaking) -> None:
     ailing = turn.books.ailing
     # To look an undertaking up costs more than all the rest, and mostly nothing is in trouble.
-    known = ailing.get(undertaking) if ailing else None
-    if known is None or not known.errno:
-        return
-    turn.books.forget(undertaking)
-    turn.out.append(WriteLog(f"{subject(undertaking)}: succeeded at last"))
-    if _wanted(turn, undertaking):
-        _announce(turn, undertaking)
+    ended = tuple(each for each in _ended_by(undertaking, ailing) if each.errno) if ailing else ()
+    for each in ended:
+        turn.books.forget(each.undertaking)
+    if ended:
+        turn.out.append(WriteLog(f"{subject(undertaking)}: succeeded at last"))
+        if isinstance(undertaking, AddAddress) and _wanted(turn, undertaking):
+            _announce(turn, undertaking)
+
+
+def _ended_by(undertaking: Undertaking, ailing: Mapping[Undertaking, Ailing]) -> Iterator[Ailing]:
+    """The troubles that are over if it succeeds; a filter's may have become one of fewer addresses."""
+    if undertaking in ailing:
+        yield ailing[undertaking]
+    if isinstance(undertaking, BlockAddresses | UnblockAddresses):
+        for other, known in ailing.items():
+            if isinstance(other, type(undertaking)) and other.instance == undertaking.instance:
+                if set(other.addresses) < set(undertaking.addresses):
+                    yield known
 
 
 def _refused(turn: Turn, undertaking: Undertaking, trouble: Trouble) -> None:
     if needs_nothing(undertaking, trouble):
         return
     undertaking = _by_its_holder(turn, undertaking)
+    left = _left_of(turn, undertaking)
     known = turn.books.ailing.get(undertaking)
+    if left is not None and left != undertaking:
+        turn.books.forget(undertaking)
+        undertaking = left
+        known = known or turn.books.ailing.get(undertaking)
     attempts = known.attempts + 1 if known is not None and turn.now - known.since < PEACE else 1
     number = number_of(trouble)
-    again = not is_permanent(undertaking, trouble) and _wanted(turn, undertaking)
+    again = left is not None and not is_permanent(undertaking, trouble)
     pause = pause_after_refusal(attempts) if again else None
     if known is None or known.errno != number:
         turn.out.append(

@@ -25,6 +25,9 @@ _IDLE_GLOBALS = frozenset(
         "files",
         "receive_buffers.lvs_command",
         "receive_buffers.lvs_monitor",
+        "firewall.ipvs_table",
+        "firewall.ipvs_priority",
+        "firewall.ipvs_start_fwmark",
     }
 )
 _IDLE = {

@@ -40,9 +40,9 @@ class Performer:
                 machine.fifos.write(effect.line)
                 return fx.Done()
             case fx.BlockAddresses():
-                return asyncio.ensure_future(machine.firewall.block(effect.addresses))
+                return asyncio.ensure_future(machine.firewall.block(effect.instance, effect.addresses))
             case fx.UnblockAddresses():
-                return asyncio.ensure_future(machine.firewall.unblock(effect.addresses))
+                return asyncio.ensure_future(machine.firewall.unblock(effect.instance, effect.addresses))
             case fx.CreateDevice():
                 return asyncio.ensure_future(machine.devices.create(effect.device))
             case _:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from keepalived_py.base.clock import Micros
+from keepalived_py.base.names import InstanceName
 from keepalived_py.model import effects as fx
 from keepalived_py.model.config import Command, Configuration, VirtualAddress
 from keepalived_py.model.interfaces import Device
@@ -46,11 +47,14 @@ class NeighbourPort(Protocol):
 
 
 class FirewallPort(Protocol):
-    """Drops what goes to and comes from addresses that are not accepted."""
+    """Drops what goes to and comes from addresses that are not accepted.
 
-    async def block(self, addresses: Sequence[VirtualAddress]) -> fx.Outcome: ...
+    To ask twice is to ask once; an address is open again when every owner has taken it back.
+    """
 
-    async def unblock(self, addresses: Sequence[VirtualAddress]) -> fx.Outcome: ...
+    async def block(self, owner: InstanceName, addresses: Sequence[VirtualAddress]) -> fx.Outcome: ...
+
+    async def unblock(self, owner: InstanceName, addresses: Sequence[VirtualAddress]) -> fx.Outcome: ...
 
 
 class DevicesPort(Protocol):

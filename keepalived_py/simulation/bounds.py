@@ -38,8 +38,10 @@ MAX_LATENCY_US = 20 * MILLISECOND
 MAX_LATE_US = 2 * MILLISECOND
 BFD_NOTICE_US = 500 * MILLISECOND
 LANE_LIMIT_US = 5 * SECOND
+FILTER_HANGS_US = 8 * SECOND
 LONGEST_PAUSE_US = 30 * SECOND
 # A kernel that hangs answers nothing for two efforts that overlap, then the longest pause follows.
+# The filter's last request that hangs holds up others for less than these two efforts.
 MEND_US = LONGEST_PAUSE_US + 2 * LANE_LIMIT_US + SECOND
 
 

@@ -58,7 +58,9 @@ class Cluster:
     """What all routers of a scenario have in common.
 
     `intervals`: what a router's advert interval is drawn from.  `tracked`: which kinds of object
-    exist, by the trouble that makes them bad.
+    exist, by the trouble that makes them bad.  `curt`: with several intervals routers may leave a lower
+    priority unanswered, else they may advertise once more when they give way.  Both at once have no end:
+    a third router takes the last advert's shorter interval for the slow master's, and claims the addresses.
     """
 
     sources: Mapping[RouterName, Address]
@@ -74,6 +76,7 @@ class Cluster:
     preempt_delays: bool
     startup_delay_us: Micros
     closed: bool
+    curt: bool
     routed: bool
     address_count: int
 
@@ -97,9 +100,10 @@ def draw_cluster(random: Random, names: list[RouterName]) -> Cluster:
         tracked=frozenset(tracked),
         preempt_delays=random.random() < 0.15,
         startup_delay_us=Micros(random.randint(1, 3) * SECOND if random.random() < 0.1 else 0),
-        closed=random.random() < 0.2,
+        closed=random.random() < 0.25,
         routed=random.random() < 0.3,
         address_count=random.randint(1, 4),
+        curt=random.random() < 0.5,
     )
 
 
@@ -210,6 +214,7 @@ def _draw_instance(random: Random, cluster: Cluster, name: RouterName) -> Instan
     free = initial is InitialState.BACKUP
     preempt = not (free and random.random() < 0.3)
     delayed = free and preempt and cluster.preempt_delays
+    alike = len(cluster.intervals) == 1
     instance = Instance(
         name=InstanceName("prototype"),
         interface=INTERFACE,
@@ -224,9 +229,9 @@ def _draw_instance(random: Random, cluster: Cluster, name: RouterName) -> Instan
         auth_type=cluster.auth_type,
         auth_data=b"s3cret" if cluster.auth_type is AuthType.PASS else b"",
         destination=IPv4Address("224.0.0.18") if cluster.family == 4 else IPv6Address("ff02::12"),
-        lower_priority_no_advert=random.random() < 0.15,
-        higher_priority_send_advert=random.random() < 0.15,
-        accept=not cluster.closed,
+        lower_priority_no_advert=(alike or cluster.curt) and random.random() < 0.15,
+        higher_priority_send_advert=(alike or not cluster.curt) and random.random() < 0.15,
+        accept=not cluster.closed or random.random() < 0.1,
         notifies=Notifies(any=Command(("/usr/local/bin/notify",), 0, 0)),
     )
     return _tracking(random, cluster, _unicast(random, cluster, name, instance))
@@ -309,7 +314,7 @@ def without_one(random: Random, configuration: Configuration) -> Configuration:
 def inessential(random: Random, cluster: Cluster, old: Configuration, layout: Layout) -> Configuration:
     """Another configuration that gives nobody a reason to change a role.
 
-    Names and addresses change; in version 3 intervals too, since everybody learns the master's.
+    Names, addresses and `no_accept` change; in version 3 intervals too, since everybody learns the master's.
     """
     suffix = random.choice(("", "x"))
     slower = cluster.version == 3 and random.random() < 0.5
@@ -318,6 +323,7 @@ def inessential(random: Random, cluster: Cluster, old: Configuration, layout: La
             with_layout(instance, layout),
             name=InstanceName(f"v{instance.vrid}{suffix}"),
             advert_interval_us=random.choice(cluster.intervals) if slower else instance.advert_interval_us,
+            accept=not cluster.closed or random.random() < 0.1,
         )
         for instance in old.instances
     )

@@ -55,6 +55,8 @@ class Trouble(Enum):
     SLOW_KERNEL = "slow-kernel"
     KERNEL_REFUSES = "kernel-refuses"
     KERNEL_HANGS = "kernel-hangs"  # no answer within the lane's limit; it may have been done
+    FILTER_REFUSES = "filter-refuses"
+    FILTER_HANGS = "filter-hangs"  # seconds for each change, then it is done, or refused
 
 
 LIFECYCLE = (Trouble.PAUSE, Trouble.CRASH, Trouble.POWER_LOSS, Trouble.STOP)
@@ -66,7 +68,9 @@ FLAPPING = (
     Trouble.BFD_DOWN,
 )
 OBJECTS = frozenset(FLAPPING[1:])
-UNRULY = frozenset({Trouble.STOLEN, Trouble.THIEF, Trouble.KERNEL_REFUSES, Trouble.KERNEL_HANGS})
+FILTER = frozenset({Trouble.FILTER_REFUSES, Trouble.FILTER_HANGS})
+TABLES = frozenset({Trouble.STOLEN, Trouble.THIEF, Trouble.KERNEL_REFUSES, Trouble.KERNEL_HANGS})
+UNRULY = TABLES | FILTER
 KERNEL = UNRULY | {Trouble.SLOW_KERNEL}
 
 

@@ -3,12 +3,12 @@
 It outlives the process: after a crash the virtual addresses are still there, as
 they are after `kill -9` of the real program.  An IPv4 address may be there with
 several prefix lengths, an IPv6 address only once; a link that goes down takes
-routes along, without a word for IPv4, and IPv6 addresses.  The firewall (of the
-process: it begins empty) keeps an address until everybody who had it blocked gave up.
+routes along, without a word for IPv4, and IPv6 addresses.  What the packet filter
+drops is changed by `simulation.filter`; a process that begins finds it empty.
 """
 
 import errno
-from collections import Counter
+from typing import assert_never
 
 from keepalived_py.base.names import Address, InterfaceName
 from keepalived_py.model.config import Configuration, VirtualAddress
@@ -17,7 +17,6 @@ from keepalived_py.model.effects import (
     AddRoute,
     AddRule,
     AlreadySo,
-    BlockAddresses,
     DeleteAddress,
     DeleteRoute,
     DeleteRule,
@@ -25,7 +24,6 @@ from keepalived_py.model.effects import (
     Failed,
     KernelChange,
     Outcome,
-    UnblockAddresses,
 )
 from keepalived_py.model.events import (
     AddressAdded,
@@ -38,7 +36,6 @@ from keepalived_py.model.events import (
 )
 from keepalived_py.model.network import Route, Rule
 
-Change = KernelChange | BlockAddresses | UnblockAddresses
 Place = tuple[Address, int]
 
 
@@ -52,7 +49,7 @@ class Kernel:
         self.source_present = True
         self.held: dict[Place, InterfaceAddress] = {}
         self.tables: dict[Route | Rule, None] = {}
-        self.blocked: Counter[Address] = Counter()
+        self.blocked: set[Address] = set()
 
     def facts(self) -> InterfaceFacts:
         """The interface as netlink would describe it now."""
@@ -65,7 +62,7 @@ class Kernel:
         """The virtual addresses that are there, with whatever prefix length."""
         return {address for address, _ in self.held}
 
-    def perform(self, change: Change) -> tuple[Outcome, Event | None]:
+    def perform(self, change: KernelChange) -> tuple[Outcome, Event | None]:
         """Do it: the answer, and what is reported to everybody."""
         match change:
             case AddAddress():
@@ -80,11 +77,8 @@ class Kernel:
                 return self._strike(change.route), None
             case DeleteRule():
                 return self._strike(change.rule), None
-            case BlockAddresses():
-                self.blocked.update(virtual.address for virtual in change.addresses)
-            case UnblockAddresses():
-                self.blocked -= Counter(virtual.address for virtual in change.addresses)
-        return Done(), None
+            case _:
+                assert_never(change)
 
     def _add(self, virtual: VirtualAddress) -> tuple[Outcome, Event | None]:
         address, bits = virtual.address, virtual.prefix_length

@@ -5,10 +5,9 @@ request, lanes do not wait for each other, and everything has a time limit.
 The answer to the one who asked and the news to everybody come by two ways, so
 either may be first.  A kernel that hangs has answered nothing when the limit is
 over; it may have done what was asked at any time before, or not at all.  The
-packet filter is another part of the kernel: here it neither refuses nor hangs.
+packet filter is another part of the kernel, with troubles of its own (`simulation.filter`).
 """
 
-import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
@@ -24,6 +23,7 @@ from keepalived_py.model.effects import (
     DeleteRoute,
     DeleteRule,
     Failed,
+    KernelChange,
     Outcome,
     RunNotify,
     SendNeighbour,
@@ -33,12 +33,13 @@ from keepalived_py.model.effects import (
 from keepalived_py.model.events import EffectDone, Event
 from keepalived_py.simulation.bounds import LANE_LIMIT_US
 from keepalived_py.simulation.faults import Trouble
-from keepalived_py.simulation.kernel import Change, Kernel
+from keepalived_py.simulation.filter import REFUSALS, Blocking, Filter
+from keepalived_py.simulation.kernel import Kernel
 
+Change = KernelChange | Blocking
 Laned = Change | SendNeighbour | RunNotify
 TABLES = (AddAddress, DeleteAddress, AddRoute, DeleteRoute, AddRule, DeleteRule)
 CHANGES = (*TABLES, BlockAddresses, UnblockAddresses)
-REFUSALS = (errno.ENOBUFS, errno.EPERM, errno.ENOMEM)
 
 
 class Shell(Protocol):
@@ -64,7 +65,7 @@ class Shell(Protocol):
     def answer(self, event: EffectDone) -> None:
         """The kernel's answer to who asked."""
 
-    def performed(self, change: Change) -> None:
+    def performed(self, change: KernelChange) -> None:
         """`change` has reached the kernel."""
 
 
@@ -84,10 +85,12 @@ class Lanes:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._lanes: dict[str, _Lane] = {}
+        self._filter = Filter(shell)
 
     def clear(self) -> None:
         """The process is dead."""
         self._lanes.clear()
+        self._filter.clear()
 
     def put(self, effects: Iterable[Laned]) -> None:
         """Line up the effects of one step."""
@@ -107,11 +110,28 @@ class Lanes:
             waiting.popleft()
         lane.busy = bool(waiting)
         if waiting:
-            self._begin(lane, _batch(waiting))
+            first = waiting[0]
+            if isinstance(first, Blocking):
+                waiting.popleft()
+                self._ask_filter(lane, first)
+            else:
+                self._begin(lane, _batch(waiting))
 
-    def _begin(self, lane: _Lane, batch: list[Change]) -> None:
+    def _ask_filter(self, lane: _Lane, change: Blocking) -> None:
+        """The lane goes on with the answer, or without one; the other of the two finds it gone."""
+        asked: list[Change] = [change]
+
+        def end(outcome: Outcome) -> None:
+            if asked:
+                self._end(lane, [asked.pop()], [outcome])
+
         shell = self._shell
-        if Trouble.KERNEL_HANGS in shell.troubles and isinstance(batch[0], TABLES):
+        shell.later(shell.now + LANE_LIMIT_US, lambda: end(TimedOut()))
+        self._filter.ask(change, end)
+
+    def _begin(self, lane: _Lane, batch: list[KernelChange]) -> None:
+        shell = self._shell
+        if Trouble.KERNEL_HANGS in shell.troubles:
             if shell.random.random() < 0.5:
                 done = shell.now + shell.random.randint(1, LANE_LIMIT_US - 1)
                 shell.later(done, lambda: self._reach(batch))
@@ -120,16 +140,16 @@ class Lanes:
         slowest = 400 * MILLISECOND if Trouble.SLOW_KERNEL in shell.troubles else 3 * MILLISECOND
         shell.later(shell.now + shell.random.randint(1, slowest), lambda: self._finish(lane, batch))
 
-    def _finish(self, lane: _Lane, batch: list[Change]) -> None:
+    def _finish(self, lane: _Lane, batch: list[KernelChange]) -> None:
         shell = self._shell
-        if Trouble.KERNEL_REFUSES in shell.troubles and isinstance(batch[0], TABLES):
+        if Trouble.KERNEL_REFUSES in shell.troubles:
             outcomes: list[Outcome] = [Failed(shell.random.choice(REFUSALS)) for _ in batch]
         else:
             outcomes = self._reach(batch)
         delay = shell.random.randint(0, MILLISECOND)
         shell.later(shell.now + delay, lambda: self._end(lane, batch, outcomes))
 
-    def _reach(self, batch: list[Change]) -> list[Outcome]:
+    def _reach(self, batch: list[KernelChange]) -> list[Outcome]:
         outcomes = []
         for change in batch:
             outcome, news = self._shell.kernel.perform(change)
@@ -139,19 +159,17 @@ class Lanes:
             self._shell.performed(change)
         return outcomes
 
-    def _end(self, lane: _Lane, batch: list[Change], outcomes: Sequence[Outcome]) -> None:
+    def _end(self, lane: _Lane, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
         """What waits is begun before anybody hears how it went."""
         self._advance(lane)
         for change, outcome in zip(batch, outcomes, strict=True):
             self._shell.answer(EffectDone(change, outcome))
 
 
-def _batch(waiting: deque[Laned]) -> list[Change]:
-    """The next effect, or all changes of the kernel's tables that are next."""
-    batch: list[Change] = []
-    while waiting and isinstance(effect := waiting[0], CHANGES):
-        if batch and not (isinstance(effect, TABLES) and isinstance(batch[-1], TABLES)):
-            break
+def _batch(waiting: deque[Laned]) -> list[KernelChange]:
+    """All changes of the kernel's tables that are next."""
+    batch: list[KernelChange] = []
+    while waiting and isinstance(effect := waiting[0], TABLES):
         batch.append(effect)
         waiting.popleft()
     return batch

@@ -25,6 +25,7 @@ from keepalived_py.model.effects import (
     DeleteRoute,
     DeleteRule,
     Effect,
+    KernelChange,
     RaiseSequence,
     Role,
     RoleChanged,
@@ -57,7 +58,7 @@ from keepalived_py.simulation.bounds import BFD_NOTICE_US, MAX_LATE_US
 from keepalived_py.simulation.cluster import BFD, FILE, FILE_NUMBER, INTERFACE, PROCESS
 from keepalived_py.simulation.faults import KERNEL, OBJECTS, RouterName, Trouble
 from keepalived_py.simulation.invariants import RuleBroken, check_step, state_of
-from keepalived_py.simulation.kernel import Change, Kernel
+from keepalived_py.simulation.kernel import Kernel
 from keepalived_py.simulation.lanes import Laned, Lanes
 from keepalived_py.simulation.machine import Machine
 from keepalived_py.simulation.scenario import RouterPlan
@@ -317,7 +318,7 @@ class Router:
         """The kernel's answer reaches the process that asked."""
         self._feed(event)
 
-    def performed(self, change: Change) -> None:
+    def performed(self, change: KernelChange) -> None:
         """Raise RuleBroken if `change` made an address vanish that must stay."""
         if isinstance(change, DeleteAddress):
             address = change.address.address

@@ -32,9 +32,11 @@ from keepalived_py.simulation.cluster import (
     without_one,
 )
 from keepalived_py.simulation.faults import (
+    FILTER,
     FLAPPING,
     LIFECYCLE,
     OBJECTS,
+    TABLES,
     UNRULY,
     LinkFault,
     Reload,
@@ -209,7 +211,9 @@ def _draw_link_faults(random: Random, names: list[RouterName], chaos: int) -> It
 
 def _possible(random: Random, cluster: Cluster) -> tuple[Trouble, ...]:
     """What may happen in this scenario: unruly kernels are rare, they make a run long."""
-    unruly = UNRULY if random.random() < 0.3 else frozenset({Trouble.STOLEN})
+    unruly = TABLES if random.random() < 0.3 else frozenset({Trouble.STOLEN})
+    if cluster.closed and random.random() < 0.5:
+        unruly |= FILTER
     return tuple(
         trouble
         for trouble in Trouble

@@ -33,7 +33,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -166,9 +166,11 @@ class Firewall:
         return await self._sweep()
 
     async def _settle(self, vmacs: Sequence[Vmac]) -> Outcome:
-        wanted = {vmac.name: tuple(self._vmac_elements(vmac)) for vmac in vmacs}
+        wanted: dict[Hashable, tuple[Element, ...]] = {
+            vmac.name: tuple(self._vmac_elements(vmac)) for vmac in vmacs
+        }
         for claim in self._claims.names():
-            if not isinstance(claim, _Block) and self._claims.of(claim) != wanted.get(claim):  # type: ignore[call-overload]
+            if not isinstance(claim, _Block) and self._claims.of(claim) != wanted.get(claim):
                 self._claims.give_up(claim)
         # What a device made anew had must go first: a map has room for one of the two.
         outcome = await self._sweep()
@@ -247,7 +249,7 @@ class Firewall:
     async def _restore(self, elements: Sequence[Element]) -> Outcome:
         """Somebody flushed the packet filter: put in anew what is wanted."""
         rules = Rules(self._settings)
-        outcome = await self._put(rules, elements) if elements else AlreadySo()
+        outcome = await self._put(rules, elements)
         if not isinstance(outcome, Failed):
             self._rules = rules
             self._claims.went(self._claims.spare)
@@ -273,7 +275,8 @@ class Firewall:
             return error.errno or errno.EIO, []
         table = self._rules.table
         old = [family for family in (IPV4, IPV6) if fresh and self._channel.has_table(family, table)]
-        return self._channel.commit([*(nft.delete_table(family, table) for family in old), *messages]), old
+        batch = [*(nft.delete_table(family, table) for family in old), *messages]
+        return self._channel.commit(batch) if batch else 0, old
 
 
 def _as_the_main_thread() -> None:

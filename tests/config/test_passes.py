@@ -95,3 +95,32 @@ def test_mistakes_inside_a_newer_block_are_told_to_people(tmp_path: Path) -> Non
     message = "not in range [32, 64]"
     assert message in render(loaded.diagnostics, "full")
     assert message not in render(loaded.diagnostics, "keepalived")
+
+
+PEERS = "unicast_src_ip 10.1.0.1\nunicast_peer {\n10.1.0.2\n}\n"
+NO_INTERFACE = "vrrp_instance VI_1 {\nvirtual_router_id 51\n%s\nvirtual_ipaddress {\n10.1.0.9 dev eth1\n10.1.0.8\n}\n}\n"
+
+
+def test_unicast_without_an_interface_is_understood_but_not_by_the_verdict(tmp_path: Path) -> None:
+    loaded = read(tmp_path, NO_INTERFACE % PEERS)
+    assert loaded.test_exit_code == 5 and "(VI_1) Unknown interface!" in lines(loaded)
+    (instance,) = loaded.configuration.instances
+    assert instance.interface == ""
+    assert [(str(one.address), one.interface) for one in instance.addresses] == [("10.1.0.9", "eth1")]
+    assert "(VI_1): no interface for vip 10.1.0.8 - removing" in render(loaded.diagnostics, "full")
+
+
+def test_a_newer_verdict_wants_no_interface_for_unicast(tmp_path: Path) -> None:
+    path = tmp_path / "k.conf"
+    path.write_text((NO_INTERFACE % PEERS).replace("10.1.0.8\n", ""))
+    assert load(str(path), config_id="lb1", host=FakeHost(), compat="2.4.3").test_exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "lines_", ["", PEERS.replace("unicast_src_ip 10.1.0.1\n", ""), "unicast_src_ip 10.1.0.1", PEERS + "use_vmac"]
+)
+def test_other_instances_cannot_do_without_an_interface(lines_: str, tmp_path: Path) -> None:
+    loaded = read(tmp_path, NO_INTERFACE % lines_)
+    clears_vmac = "use_vmac" in lines_
+    assert bool(loaded.configuration.instances) is clears_vmac
+    assert loaded.test_exit_code == 5

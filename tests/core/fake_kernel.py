@@ -28,13 +28,16 @@ Where = tuple[InterfaceName, Address]
 
 
 class FakeKernel:
-    """Addresses, routes and rules.  `refusals` gives the outcome of changes that are refused."""
+    """Addresses, routes and rules.  `refusals` gives the outcome of changes that are refused.
+
+    An address is `blocked` as long as one owner wants it.
+    """
 
     def __init__(self) -> None:
         self.addresses: list[VirtualAddress] = []
         self.routes: list[Route] = []
         self.rules: list[Rule] = []
-        self.blocked: set[Where] = set()
+        self.blocks: set[tuple[InstanceName, Where]] = set()
         self.refusals: dict[object, int] = {}
 
     def there(self) -> set[Where]:
@@ -56,10 +59,10 @@ class FakeKernel:
                 return self._add(self.rules, rule), []
             case fx.DeleteRule(_, rule):
                 return self._delete(self.rules, rule), []
-            case fx.BlockAddresses(_, addresses):
-                self.blocked |= {(each.interface, each.address) for each in addresses}
-            case fx.UnblockAddresses(_, addresses):
-                self.blocked -= {(each.interface, each.address) for each in addresses}
+            case fx.BlockAddresses(owner, addresses):
+                self.blocks |= {(owner, (each.interface, each.address)) for each in addresses}
+            case fx.UnblockAddresses(owner, addresses):
+                self.blocks -= {(owner, (each.interface, each.address)) for each in addresses}
             case _:
                 pass
         return fx.Done(), []
@@ -100,7 +103,7 @@ class FakeKernel:
             frozenset(bare(each) for each in self.addresses),
             frozenset(bare(each) for each in self.routes),
             frozenset(bare(each) for each in self.rules),
-            frozenset(self.blocked),
+            frozenset(self.blocks),
         )
 
 

@@ -161,3 +161,13 @@ def test_who_reports_a_link() -> None:
     assert now.addresses == was.addresses
     interface.link_changed(now, link(ETH0, polled=True), lines)
     assert lines == [fx.WriteLog("Netlink reports eth0 down"), fx.WriteLog("Linkbeat reports eth0 up")]
+
+
+def test_a_changed_hardware_address_is_logged() -> None:
+    lines: list[fx.Effect] = []
+    was = link(ETH0, "10.0.0.5")
+    now = interface.link_changed(was, link(ETH0, mac=bytes((2, 0, 0, 0, 0, 0x77))), lines)
+    assert now.addresses == was.addresses
+    text = "(eth0) MAC Address changed from 02:00:00:00:00:01 to 02:00:00:00:00:77"
+    assert lines == [fx.WriteLog(text, detail=True)]
+    assert interface.link_changed(now, now, lines) == now and len(lines) == 1

@@ -89,6 +89,43 @@ def test_addresses_that_change_places_are_not_touched() -> None:
     assert changes(life) == [] and life.must_stay == {(ETH0, A.address), (ETH0, B.address)}
 
 
+def filters(life: Life) -> list[fx.Effect]:
+    """What the firewall was asked for."""
+    return [each for each in life.effects if isinstance(each, fx.BlockAddresses | fx.UnblockAddresses)]
+
+
+def test_closed_addresses_that_change_places_are_never_open() -> None:
+    """Each is closed for the new holder before the old one gives it up."""
+    old = Configuration(
+        instances=(vi("ONE", 1, addresses=(A,), accept=False), vi("TWO", 2, addresses=(B,), accept=False))
+    )
+    new = Configuration(
+        instances=(vi("ONE", 1, addresses=(B,), accept=False), vi("TWO", 2, addresses=(A,), accept=False))
+    )
+    one, two = InstanceName("ONE"), InstanceName("TWO")
+    life = reloaded(old, new)
+    assert filters(life) == [
+        fx.BlockAddresses(one, (B,)),
+        fx.BlockAddresses(two, (A,)),
+        fx.UnblockAddresses(one, (A,)),
+        fx.UnblockAddresses(two, (B,)),
+    ]
+    assert {where for _, where in life.kernel.blocks} == {(ETH0, A.address), (ETH0, B.address)}
+
+
+def test_instances_that_change_names_keep_their_addresses_closed() -> None:
+    """The firewall knows them by name."""
+    old = Configuration(
+        instances=(vi("ONE", 1, addresses=(A,), accept=False), vi("TWO", 2, addresses=(B,), accept=True))
+    )
+    new = Configuration(
+        instances=(vi("TWO", 1, addresses=(A,), accept=False), vi("ONE", 2, addresses=(B,), accept=True))
+    )
+    life = reloaded(old, new)
+    assert [state.role for state in life.node.instances.values()] == [fx.Role.MASTER] * 2
+    assert life.kernel.blocks == {(InstanceName("TWO"), (ETH0, A.address))}
+
+
 def test_a_gone_master_leaves_its_address_to_another_one() -> None:
     new = Configuration(instances=(vi("TWO", 2, addresses=(B, A)),))
     life = reloaded(two(), new)

@@ -130,12 +130,13 @@ def test_a_refused_block_is_asked_for_by_whoever_has_the_addresses_after_a_reloa
     one, two = bench.configuration.instances
     moved = (replace(one, addresses=(OURS,)), replace(two, addresses=(OTHER,)))
     bench.feed(ev.SettingsReplaced(replace(bench.configuration, instances=moved)))
+    assert filters(bench) == [
+        fx.BlockAddresses(two.name, (OTHER,)),
+        fx.UnblockAddresses(one.name, (OTHER, THIRD)),
+    ]
     bench.last = ()
     bench.until(5.5)
-    assert filters(bench) == [
-        fx.BlockAddresses(one.name, (OURS,)),
-        fx.BlockAddresses(two.name, (OTHER,)),
-    ]
+    assert filters(bench) == [fx.BlockAddresses(one.name, (OURS,))]
 
 
 def test_a_refused_unblock_does_not_open_what_is_closed_again() -> None:
@@ -157,10 +158,51 @@ def longer() -> dict[str, Any]:
     return dict.fromkeys(("total_length", "received_length", "expected_length"), 44)
 
 
-def test_a_block_that_nobody_answered_is_taken_back_before_it_is_asked_for_again() -> None:
-    """It may have been done, and the firewall counts who asks."""
+def test_an_unblock_refused_after_a_reload_does_not_open_what_is_closed_again() -> None:
+    """It was on its way when one of its addresses was given back."""
+    bench = closed_bench({"addresses": (OURS, OTHER)})
+    bench.hear(200, address_count=2, addresses=(OURS.address, OTHER.address), **longer())
+    bench.feed(ev.SettingsReplaced(reloaded(bench, addresses=(OURS,))))
+    bench.hear(0, 4.1)
+    bench.until(4.9)
+    assert bench.role is fx.Role.MASTER
+    refused(bench, fx.UnblockAddresses, fx.TimedOut())
+    bench.last = ()
+    bench.until(6.5)
+    again = fx.UnblockAddresses(InstanceName("VI_1"), (OTHER,))
+    assert filters(bench) == [again]
+    bench.feed(ev.EffectDone(again, fx.Done()))
+    assert bench.node.ledger.ailing == {}
+
+
+def test_a_filter_s_success_ends_the_trouble_with_a_part_of_it() -> None:
+    """The first answer is about more than what was still to be asked for after a reload."""
+    bench = closed_bench({"addresses": (OURS, OTHER)})
+    blocked = next(each for each in bench.effects if isinstance(each, fx.BlockAddresses))
+    bench.feed(ev.SettingsReplaced(reloaded(bench, addresses=(OURS,))))
+    bench.feed(ev.EffectDone(blocked, fx.TimedOut()))
+    assert list(bench.node.ledger.ailing) == [fx.BlockAddresses(InstanceName("VI_1"), (OURS,))]
+    bench.feed(ev.EffectDone(blocked, fx.Done()))
+    assert bench.node.ledger.ailing == {}
+
+
+def test_a_block_that_nobody_answered_is_asked_for_again() -> None:
+    """It may have been done; to ask twice is to ask once."""
     bench = closed_bench({})
     refused(bench, fx.BlockAddresses, fx.TimedOut())
     bench.last = ()
     bench.until(5.5)
-    assert [type(each) for each in filters(bench)] == [fx.UnblockAddresses, fx.BlockAddresses]
+    assert [type(each) for each in filters(bench)] == [fx.BlockAddresses]
+
+
+def test_what_a_gone_instance_had_closed_is_opened_however_long_that_takes() -> None:
+    """The name is no longer in the configuration, and the firewall still knows it."""
+    bench = closed_bench({}, {"name": InstanceName("VI_2"), "vrid": 52, "addresses": (OTHER,)})
+    bench.feed(ev.SettingsReplaced(replace(bench.configuration, instances=bench.configuration.instances[:1])))
+    opened = fx.UnblockAddresses(InstanceName("VI_2"), (OTHER,))
+    assert filters(bench) == [opened]
+    bench.feed(ev.EffectDone(opened, fx.Failed(errno.ENOMEM)))
+    bench.feed(ev.SettingsReplaced(reloaded(bench)))
+    bench.last = ()
+    bench.until(5.5)
+    assert filters(bench) == [opened]

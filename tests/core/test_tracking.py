@@ -99,7 +99,9 @@ def test_a_running_script_is_not_started_again(bench: Make, chk: Check) -> None:
     made = bench({"track_scripts": (TrackedScript(CHK, 5),)}, scripts=(chk(1),)).start().until(1.5)
     assert made.count(fx.RunCheck) == 1
     assert made.logs()[-1] == "Track script chk is already running, expect idle - skipping run"
-    assert made.script(0, 1.6).until(2.0).count(fx.RunCheck) == 2
+    made.until(2.5)
+    assert made.logs()[-1] == "Track script chk is being timed out, expect idle - skipping run"
+    assert made.script(0, 2.6).until(3.0).count(fx.RunCheck) == 2
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,14 @@ NO_ADDRESSES: dict[str, Any] = {
 
 @pytest.mark.parametrize(
     ("received", "total", "counter"),
-    [(46, 40, None), (42, 40, None), (44, 40, "packet_len_err"), (47, 40, "packet_len_err"), (46, 46, None)],
+    [
+        (46, 40, None),
+        (42, 40, None),
+        (44, 40, "packet_len_err"),
+        (47, 40, "packet_len_err"),
+        (46, 46, None),
+        (90, 90, "packet_len_err"),
+    ],
 )
 def test_padding_of_short_frames(received: int, total: int, counter: str | None) -> None:
     """46 bytes at least, less the four of each VLAN tag that was taken off."""

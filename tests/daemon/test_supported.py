@@ -28,11 +28,14 @@ def test_a_script_that_nobody_tracks_is_not_run(tmp_path: Path) -> None:
 
 
 def test_what_has_no_effect_is_named(tmp_path: Path) -> None:
-    globals_text = "global_defs {\nrouter_id x\nenable_traps\nvrrp_garp_master_repeat 2\n}\n"
+    globals_text = (
+        "global_defs {\nrouter_id x\nenable_traps\nvrrp_garp_master_repeat 2\nnftables_ipvs marks\n}\n"
+    )
     server = "virtual_server 10.1.0.9 80 {\nlvs_sched rr\nreal_server 10.1.0.10 80 {\n}\n}\n"
     found = judged(tmp_path, globals_text + server + instance("no_accept\nsmtp_alert"))
     assert found.idle == (
         "virtual_server",
+        "global_defs: nftables_ipvs",
         "global_defs: enable_traps",
         "vrrp_instance VI_1: smtp_alert",
     )

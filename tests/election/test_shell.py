@@ -57,11 +57,11 @@ class Recorder:
             self.done.append(f"{words[type(change)]} {change.address.address}")
         return [fx.Done() for _ in changes]
 
-    async def block(self, addresses: Sequence[VirtualAddress]) -> fx.Outcome:
+    async def block(self, owner: InstanceName, addresses: Sequence[VirtualAddress]) -> fx.Outcome:
         self.done.append(f"block {len(addresses)}")
         return fx.Done()
 
-    async def unblock(self, addresses: Sequence[VirtualAddress]) -> fx.Outcome:
+    async def unblock(self, owner: InstanceName, addresses: Sequence[VirtualAddress]) -> fx.Outcome:
         self.done.append(f"unblock {len(addresses)}")
         return fx.Done()
 

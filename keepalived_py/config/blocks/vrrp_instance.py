@@ -30,6 +30,7 @@ from keepalived_py.config.written import Written
 from keepalived_py.model.vrrp import GratuitousArp, Instance, Notifies
 
 PACKAGE = "keepalived_py.config.blocks"
+NO_INTERFACE_SINCE = "2.2.8"
 
 # Fields that stay None until something is written: their defaults depend on the rest.
 _UNDECIDED: dict[str, None] = dict.fromkeys(
@@ -120,6 +121,17 @@ def closed(run: Run, target: Draft[Instance], at: Directive) -> None:
             code="no-unicast-peers",
         )
         target.unicast_ttl = None
+    if target.interface is None and needs_no_interface(target) and run.compat < NO_INTERFACE_SINCE:
+        run.newer = True
+
+
+def needs_no_interface(one: Draft[Instance]) -> bool:
+    """Whether adverts go to peers from an address that says by itself where it is.
+
+    2.2.7 means to allow that, and asks for an interface all the same.
+    """
+    source, device = one.source, one.vmac is not None or one.ipvlan is not None
+    return bool(one.unicast_peers) and source is not None and not source.is_link_local and not device
 
 
 def _once(found: object) -> Iterable[str]:

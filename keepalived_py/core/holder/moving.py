@@ -13,12 +13,16 @@ Routes go the other way round: the kernel finds the route to delete by a part
 of its properties, and would take the new one for the old one.  It also drops
 routes that need an address that comes off, without a word: the routes of an
 instance that loses an address are put in again.
+
+The firewall knows who closed an address, by name, and opens it when the last one
+has taken that back: one that another instance holds from now on is closed for the
+new holder before the old one gives it up, also when only the name is new.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from keepalived_py.base.names import InstanceName
+from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.core.holder import holding
 from keepalived_py.core.holder.things import STATIC, Thing, adding, bare, deleting, slot
 from keepalived_py.model.config import Configuration, Instance, VirtualAddress
@@ -83,7 +87,7 @@ def moves(
     routes = _exchange(_owned(before, "routes"), _owned(after, "routes"), heirs)
     out += [deleting(owner, rule) for owner, rule in rules.leaving]
     out += [deleting(owner, route) for owner, route in routes.leaving]
-    unblock, block = _firewall(before, after, heirs)
+    unblock, block = _firewall(before, after)
     out += block
     out += [adding(owner, virtual) for owner, virtual in coming]
     for owner, old, new in replaced:
@@ -153,19 +157,20 @@ def _exchange(had: list[Owned], want: list[Owned], heirs: Mapping[InstanceName, 
     )
 
 
-def _firewall(
-    before: Sequence[Holding], after: Sequence[Holding], heirs: Mapping[InstanceName, InstanceName]
-) -> tuple[list[Effect], list[Effect]]:
-    had = {(virtual.interface, virtual.address) for held in before for virtual in held.blocked}
-    want = {(virtual.interface, virtual.address) for held in after for virtual in held.blocked}
+def _firewall(before: Sequence[Holding], after: Sequence[Holding]) -> tuple[list[Effect], list[Effect]]:
+    had, want = _closed(before), _closed(after)
     unblock: list[Effect] = []
     block: list[Effect] = []
     for held in before:
-        gone = tuple(each for each in held.blocked if (each.interface, each.address) not in want)
+        gone = tuple(each for each in held.blocked if (held.owner, each.interface, each.address) not in want)
         if gone:
-            unblock.append(UnblockAddresses(heirs.get(held.owner, held.owner), gone))
+            unblock.append(UnblockAddresses(held.owner, gone))
     for held in after:
-        new = tuple(each for each in held.blocked if (each.interface, each.address) not in had)
+        new = tuple(each for each in held.blocked if (held.owner, each.interface, each.address) not in had)
         if new:
             block.append(BlockAddresses(held.owner, new))
     return unblock, block
+
+
+def _closed(holdings: Iterable[Holding]) -> set[tuple[InstanceName, InterfaceName, Address]]:
+    return {(held.owner, each.interface, each.address) for held in holdings for each in held.blocked}

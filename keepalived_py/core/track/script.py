@@ -22,7 +22,7 @@ from keepalived_py.model.events import ScriptFinished
 class ScriptState(NamedTuple):
     """One check script.  `good` None: no result yet.  `contrary`: results in a row against `good`.
 
-    `outdated`: what runs now is the check of former settings.
+    `outdated`: what runs now is the check of former settings.  `due_at`: when it is told to end.
     """
 
     check: CheckScript
@@ -32,6 +32,7 @@ class ScriptState(NamedTuple):
     good: bool | None = None
     contrary: int = 0
     outdated: bool = False
+    due_at: Micros = Micros(0)
 
 
 def launch(state: ScriptState, now: Micros, out: list[Effect]) -> ScriptState:
@@ -39,10 +40,11 @@ def launch(state: ScriptState, now: Micros, out: list[Effect]) -> ScriptState:
     check = state.check
     next_at = next_advert_at(state.next_at, check.interval_us, now)
     if state.running:
-        out.append(WriteLog(f"Track script {check.name} is already running, expect idle - skipping run"))
+        how = "already running" if now <= state.due_at else "being timed out"
+        out.append(WriteLog(f"Track script {check.name} is {how}, expect idle - skipping run"))
         return state._replace(next_at=next_at)
     out.append(RunCheck(check.name, check.command, check.timeout_us))
-    return state._replace(next_at=next_at, running=True)
+    return state._replace(next_at=next_at, running=True, due_at=Micros(now + check.timeout_us))
 
 
 def started(check: CheckScript, now: Micros, out: list[Effect]) -> ScriptState:

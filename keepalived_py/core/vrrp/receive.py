@@ -118,8 +118,7 @@ def _envelope(settings: Instance, advert: Advert) -> Complaint | None:
 
 def _padded(wanted: int, received: int) -> bool:
     """Whether the surplus is Ethernet's filling of short frames, less any VLAN tags taken off."""
-    short = wanted < received and wanted < _ETHERNET_PAYLOAD
-    return short and (received - wanted - _ETHERNET_PAYLOAD + wanted) % _VLAN_TAG == 0
+    return wanted < received <= _ETHERNET_PAYLOAD and (_ETHERNET_PAYLOAD - received) % _VLAN_TAG == 0
 
 
 def _interval(settings: Instance, advert: Advert) -> Complaint | None:

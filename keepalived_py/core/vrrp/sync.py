@@ -4,6 +4,10 @@
 * One member leaves MASTER for BACKUP: all do.
 * One member becomes MASTER (only possible when every other one is MASTER or
   wants to be): all do.
+* A reload may join a MASTER with a member that is not.  That one listens for
+  its own `master_down_interval`, since nobody may claim an address unheard.
+  The others stay MASTER, since nothing happened to them, until it has heard a
+  master.  (keepalived takes all of them back to BACKUP at once.)
 
 A MASTER forced to BACKUP by its group sends no priority 0; one forced to
 FAULT sends one (the member at fault itself sends two).
@@ -20,7 +24,10 @@ from keepalived_py.model.effects import Effect, Role, WriteLog
 
 
 def wanted_role(states: Sequence[InstanceState], before: Mapping[InstanceName, Role]) -> Role | None:
-    """The role that all members must take now; None: they agree, or wait for each other."""
+    """The role that all members must take now; None: they agree, or wait for each other.
+
+    `before`: the roles at the beginning of the step.
+    """
     roles = {state.role for state in states}
     if any(state.faults for state in states):
         return Role.FAULT if roles != {Role.FAULT} else None
@@ -34,7 +41,8 @@ def wanted_role(states: Sequence[InstanceState], before: Mapping[InstanceName, R
         state.role is Role.BACKUP and before.get(state.settings.name) is Role.MASTER for state in states
     )
     if Role.MASTER in roles and not fallen:
-        return Role.MASTER
+        ready = all(state.role is Role.MASTER or state.wants_master for state in states)
+        return Role.MASTER if ready else None
     return Role.BACKUP
 
 
