@@ -85,7 +85,15 @@ def config() -> str:
 def advert(vrid: int, row: Row, how: dict[str, Any]) -> bytes:
     """The frame of a better router, spoiled as `how` says."""
     plain = row.version == 2 and row.family == 4
-    it = {"version": row.version, "kind": 1, "count": 1, "auth": 0, "interval": 1, "off_by": 0, "more": b""}
+    it: dict[str, Any] = {
+        "version": row.version,
+        "kind": 1,
+        "count": 1,
+        "auth": 0,
+        "interval": 1,
+        "off_by": 0,
+        "more": b"",
+    }
     it |= {"tail": bytes(8) if plain else b"", "ttl": 255, "source": SENT_BY[row.family], "key": None}
     it |= {"number": 400, **how}
     to = "10.77.0.1" if row.lines in (CHECKED, PEER) else GROUP[row.family]

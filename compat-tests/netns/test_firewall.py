@@ -8,7 +8,9 @@ bytes are left aside.
 
 import asyncio
 import re
+import signal
 import socket
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -163,3 +165,40 @@ def test_virtual_mac_devices(space: Space, tmp_path: Path, options: str) -> None
     added = {line.split("{")[0].strip() for line in newer - older}
     assert {f"icmpv6 type @mld-report {copied}{count} drop", "set parent_link_local"} <= added
     assert not any("vmac_" in line and "mld-report" not in line for line in newer - older)
+
+
+def test_addresses_that_change_places_in_a_reload_are_closed_all_the_time(
+    space: Space, tmp_path: Path
+) -> None:
+    """Another instance holds each from then on, one of them under a new name; a third one comes and goes."""
+    one, two = FOUR
+    more = "10.77.1.3"
+
+    def two_routers(first: tuple[str, ...], second: tuple[str, ...], name: str) -> str:
+        return block("A", 1, first, "no_accept") + block(name, 2, second, "no_accept")
+
+    ours = Program("ours", space.node(1), tmp_path / "ours", two_routers((one,), (two,), "B"))
+    watch = ["nsenter", f"--net=/run/netns/{space.node(1)}", "nft", "monitor", "elements"]
+    with (tmp_path / "changes").open("w+") as changes:
+        monitor = None
+        try:
+            wait(lambda: all(each in ruleset(space) for each in FOUR), 20, "MASTER of both")
+            monitor = subprocess.Popen(watch, stdout=changes)
+
+            def reload_to(text: str, done: str) -> None:
+                ours.config_path.write_text(text)
+                ours.send(signal.SIGHUP)
+                wait(lambda: done in (tmp_path / "changes").read_text(), 20, done)
+
+            reload_to(two_routers((two,), (one, more), "C"), f"vips {{ {more} }}")
+            reload_to(two_routers((two,), (one,), "C"), f"delete element ip keepalived vips {{ {more} }}")
+            assert all(each in ruleset(space) for each in FOUR)
+            seen = (tmp_path / "changes").read_text()
+            assert not any(each in seen for each in FOUR), seen
+        finally:
+            if monitor is not None:
+                monitor.terminate()
+                monitor.wait(5)
+            ours.ask_to_end()
+            ours.close()
+    assert ruleset(space) == ""

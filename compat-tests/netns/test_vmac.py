@@ -146,13 +146,6 @@ def facts(name: str) -> dict[InterfaceName, InterfaceFacts]:
 # Ours ------------------------------------------------------------------------------
 
 
-class FileHost(RealHost):
-    """/sys shows the interfaces of another namespace than the one the test is in."""
-
-    def interface_is_other_than(self, name: str, kind: str) -> bool:
-        return False
-
-
 @dataclass
 class Ours:
     """Our devices in one namespace; every call runs in a thread that lives there."""
@@ -176,7 +169,7 @@ class Ours:
         """The file as the daemon reads it in this namespace, without its devices."""
         path = directory / f"ours-{next(_numbers)}.conf"
         path.write_text(text)
-        return self.there(lambda: load(str(path), config_id="", host=FileHost()).configuration)
+        return self.there(lambda: load(str(path), config_id="", host=RealHost()).configuration)
 
     def settle(self, configuration: Configuration) -> tuple[Configuration, dict[InterfaceName, Outcome]]:
         """Plan and make."""

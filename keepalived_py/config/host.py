@@ -10,6 +10,8 @@ import _socket  # the whole of `socket` costs much more than what is needed of i
 import grp
 import os
 import pwd
+import struct
+from array import array
 from fcntl import ioctl
 from sys import byteorder
 from typing import Protocol
@@ -114,6 +116,10 @@ IPROUTE2_FOLDERS = ("/etc/iproute2", "/usr/share/iproute2")
 IFF_LOOPBACK = 0x8
 _SIOCGIFFLAGS = 0x8913
 _SIOCGIFMTU = 0x8921
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GDRVINFO = 3
+_DRIVER_INFO_BYTES = 196
+_DRIVER_NAME = slice(4, 36)
 _NAME_BYTES = 16
 _REQUEST_BYTES = 40
 
@@ -196,11 +202,11 @@ class RealHost:
         return os.cpu_count() or 1
 
     def interface_is_vrf(self, name: str) -> bool:
-        return "DEVTYPE=vrf\n" in _text(f"/sys/class/net/{name}/uevent")
+        return _driver(name) == "vrf"
 
     def interface_is_other_than(self, name: str, kind: str) -> bool:
         found = self.interface_exists(name)
-        return found and f"DEVTYPE={kind}\n" not in _text(f"/sys/class/net/{name}/uevent")
+        return found and _driver(name) != kind
 
     def kernel_name(self, table: str, name: str) -> int | None:
         if table not in self._names:
@@ -274,15 +280,30 @@ def _exists(name: str) -> bool:
 
 def _ask(name: str, request: int) -> int:
     """What struct ifreq of netdevice(7) says behind the name; 0 if there is no such interface."""
-    raw = name.encode("utf-8", "surrogateescape")
-    if len(raw) >= _NAME_BYTES:
-        return 0
-    any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
-    try:
-        answer = ioctl(any_socket.fileno(), request, raw.ljust(_REQUEST_BYTES, b"\0"))
-    except OSError:
-        return 0
-    finally:
-        any_socket.close()
+    answer = _answer(name, request, b"")
     size = 2 if request == _SIOCGIFFLAGS else 4
     return int.from_bytes(answer[_NAME_BYTES : _NAME_BYTES + size], byteorder)
+
+
+def _driver(name: str) -> str:
+    """What ethtool(8) calls the interface's driver, for virtual ones their kind; "" if not known."""
+    info = array("B", struct.pack("=I", _ETHTOOL_GDRVINFO).ljust(_DRIVER_INFO_BYTES, b"\0"))
+    address, _ = info.buffer_info()
+    if not _answer(name, _SIOCETHTOOL, struct.pack("P", address)):
+        return ""
+    return info.tobytes()[_DRIVER_NAME].split(b"\0")[0].decode("ascii", "replace")
+
+
+def _answer(name: str, request: int, more: bytes) -> bytes:
+    """What an interface request leaves behind, with `more` behind the name; nothing if it is refused."""
+    raw = name.encode("utf-8", "surrogateescape")
+    if len(raw) >= _NAME_BYTES:
+        return b""
+    asked = raw.ljust(_NAME_BYTES, b"\0") + more
+    any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        return ioctl(any_socket.fileno(), request, asked.ljust(_REQUEST_BYTES, b"\0"))
+    except OSError:
+        return b""
+    finally:
+        any_socket.close()

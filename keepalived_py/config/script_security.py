@@ -78,6 +78,11 @@ def _judged(run: Run, command: Command) -> Judged:
             code="script-not-found",
         )
         return Judged(None, access)
+    if "/" not in program:
+        path = verdict.path
+        run.log(
+            f"WARNING - script `{program}` resolved by path search to `{path}`. Please specify full path."
+        )
     if access is Access.NOT_EXECUTABLE:
         run.log(
             f"WARNING - script '{verdict.path}' is not executable for uid:gid {uid}:{gid} - disabling.",

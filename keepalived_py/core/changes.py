@@ -149,7 +149,21 @@ def link(node: Node, event: ev.LinkChanged, now: Micros) -> Step:
         upkeep.hasten(turn, name)
     if new.index and not (old is not None and old.index):
         _base_is_back(turn, event)
+    elif new.index and old is not None and new.mac != old.mac:
+        _announce_anew(turn, name)
     return turn.close()
+
+
+def _announce_anew(turn: Turn, name: InterfaceName) -> None:
+    """The interface has another hardware address, and the neighbours know the old one.
+
+    keepalived leaves it at that: the addresses are dead until the neighbours ask again.
+    """
+    for state in turn.instances.values():
+        if state.role is Role.MASTER:
+            held = holding.all_addresses(state.settings)
+            here = tuple(virtual for virtual in held if virtual.interface == name)
+            holding.burst(state.settings, here, state.settings.garp.repeat, turn.out)
 
 
 def _recreate(turn: Turn, event: ev.LinkChanged) -> None:

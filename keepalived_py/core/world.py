@@ -142,7 +142,11 @@ def _interfaces(things: Iterable[Thing]) -> tuple[InterfaceName, ...]:
 
 
 def _extended(settings: Instance, tracks: Tracks, implied: Iterable[InterfaceName]) -> Tracks:
-    known = {link.name for link in tracks.interfaces}
-    known |= {settings.interface, settings.configured_interface}
-    added = tuple(TrackedInterface(name) for name in dict.fromkeys(implied) if name not in known)
-    return tracks._replace(interfaces=tracks.interfaces + added) if added else tracks
+    """As in keepalived, a weight is nothing where the interface must be up anyway."""
+    own = {settings.interface, settings.configured_interface}
+    needed = tuple(name for name in dict.fromkeys(implied) if name not in own)
+    anyway = own.union(needed) if settings.track_primary else set(needed)
+    if not needed and not any(link.name in anyway for link in tracks.interfaces):
+        return tracks
+    listed = tuple(link for link in tracks.interfaces if link.name not in anyway)
+    return tracks._replace(interfaces=listed + tuple(map(TrackedInterface, needed)))

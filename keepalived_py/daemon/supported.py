@@ -22,6 +22,7 @@ _IDLE_GLOBALS = frozenset(
         "net_namespace_ipvs",
         "namespace_with_ipsets",
         "json_version",
+        "use_symlink_paths",
         "files",
         "receive_buffers.lvs_command",
         "receive_buffers.lvs_monitor",

@@ -91,6 +91,7 @@ class _Child:
         self._shell.after_advert = self._collect
         self._listen()
         self._collector.take_over()
+        self._log_addresses()
         self._shell.start()
         self._watch_pauses()
         channels.send(self._channel, channels.Kind.READY)
@@ -136,6 +137,12 @@ class _Child:
         loop.add_signal_handler(signal.SIGUSR2, self._write_statistics)
         for unwritten, what in _NOT_YET.items():
             loop.add_signal_handler(unwritten, self._settings.log.info, f"{what} is not written yet")
+
+    def _log_addresses(self) -> None:
+        """What is there already is news as well, as in keepalived."""
+        for name, facts in self._parts.interfaces.items():
+            for address in facts.addresses:
+                self._log_address(AddressAdded(name, address))
 
     def _log_address(self, event: AddressAdded | AddressRemoved) -> None:
         if self._settings.address_monitoring:

@@ -11,7 +11,7 @@ that nobody wants are removed last, when their addresses are gone.
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from operator import is_not
 from typing import assert_never
 
@@ -42,7 +42,10 @@ _LOOK_AGAIN_S = 0.002
 
 
 class Parts:
-    """The machine of one vrrp process.  Make it inside its running loop; `open` before anything else."""
+    """The machine of one vrrp process.  Make it inside its running loop; `open` before anything else.
+
+    `interfaces`: those that `open` has found.
+    """
 
     def __init__(self, log: Log, runner: Runner, umask: int, home_namespace: int | None) -> None:
         self._log = log
@@ -58,9 +61,11 @@ class Parts:
         self._processes = ProcessWatch(self._feed, self._say, home_namespace)
         self._fifos = Fifos(of_vrrp, log.info, runner)
         self._configuration = Configuration()
+        self._sessions: dict[str, bool] = {}
         self._firewall: Firewall
         self._following: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
+        self.interfaces: Mapping[InterfaceName, ev.InterfaceFacts] = {}
         self.monitor: Callable[[ev.AddressAdded | ev.AddressRemoved], None] = lambda event: None
 
     async def open(self, configuration: Configuration) -> VrrpShell:
@@ -83,7 +88,7 @@ class Parts:
         self._firewall = Firewall(configuration, self._log.info)
         planned = await self._planned(configuration)
         await self._devices.settle(planned)
-        interfaces = await self._follow(planned)
+        self.interfaces = interfaces = await self._follow(planned)
         self._log.detail("Registering gratuitous ARP shared channel")
         if any(_has_ipv6(instance) for instance in configuration.instances):
             self._log.detail("Registering gratuitous NDISC shared channel")
@@ -160,9 +165,10 @@ class Parts:
         for line in bfd_lines.receive(reader):
             state = "Up" if line.up else "Down"
             took_us = now() - line.at_us
-            self._log.detail(
-                f"Received BFD event: instance {line.name} is in state {state} (delivered in {took_us} usec)"
-            )
+            if self._sessions.get(line.name) is not line.up:  # else it is told again, for who came later
+                text = f"Received BFD event: instance {line.name} is in state {state}"
+                self._log.detail(f"{text} (delivered in {took_us} usec)")
+                self._sessions[line.name] = line.up
             self._feed(ev.BfdChanged(line.name, line.up))
 
     def _say_filter(self, configuration: Configuration) -> None:

@@ -19,6 +19,7 @@ hardware address that the interface has by then.
 """
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address
@@ -45,6 +46,14 @@ class _Waiting(NamedTuple):
 
     instance: InstanceName
     address: VirtualAddress
+
+
+class _Written(NamedTuple):
+    """The announcement of `address`, good for as long as `facts` are those of its interface."""
+
+    address: VirtualAddress
+    facts: InterfaceFacts
+    announcement: tuple[int, bytes]
 
 
 class _Pool(NamedTuple):
@@ -140,9 +149,14 @@ class Announcer:
         self._pools: dict[tuple[str, int], _Pool] = {}
         self._below: dict[InterfaceName, InterfaceName] = {}
         self._repeats: dict[InstanceName, int] = {}
+        # By the identity of the address: comparing two takes longer than writing a frame.
+        self._written: dict[int, _Written] = {}
+        # Frames that are to leave together, with the indices of their interfaces.
+        self._gathered: list[tuple[int, bytes]] | None = None
 
     def follow(self, configuration: Configuration) -> None:
         """The intervals of `configuration` hold from now on; what waits goes on waiting."""
+        self._written.clear()
         self._below = {device.name: device.base for device in configuration.devices}
         self._repeats = {instance.name: _most(instance.garp) for instance in configuration.instances}
         intervals = _intervals(configuration, self._below)
@@ -171,6 +185,32 @@ class Announcer:
             return self._send(address)
         return queue.add(_Waiting(instance, address), self._repeats.get(instance, 1))
 
+    def prepare(self, address: VirtualAddress) -> None:
+        """Write the announcement of `address` now, so that it costs next to nothing later."""
+        self._announcement(address)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What may leave at once inside the block leaves at its end, all of it in one call of the kernel.
+
+        Such an announcement counts as Done, whatever becomes of it.
+        """
+        if self._gathered is not None:
+            yield
+            return
+        self._gathered = []
+        try:
+            yield
+        finally:
+            self.flush()
+            self._gathered = None
+
+    def flush(self) -> None:
+        """Send what was gathered so far: something is to follow it."""
+        if self._gathered:
+            self._neighbours.send_many(self._gathered)
+            self._gathered = []
+
     def forget(self, instance: InstanceName, address: VirtualAddress | None = None) -> None:
         """Announce nothing more of `instance`, or of one address of it."""
         for queue in self._queues.values():
@@ -190,16 +230,31 @@ class Announcer:
         return None if pool is None else self._queues[pool]
 
     def _send(self, address: VirtualAddress) -> Outcome:
-        facts = self._interfaces(address.interface)
-        if facts is None or not facts.index or len(facts.mac) not in _LINK_ADDRESSES:
+        announcement = self._announcement(address)
+        if announcement is None:
             return Failed(errno.ENODEV)
+        if self._gathered is not None:
+            self._gathered.append(announcement)
+            return Done()
+        error = self._neighbours.send(*announcement)
+        return Failed(error) if error else Done()
+
+    def _announcement(self, address: VirtualAddress) -> tuple[int, bytes] | None:
+        """The frame and the index of its interface; None if that has no hardware address."""
+        facts = self._interfaces(address.interface)
+        written = self._written.get(id(address))
+        if written is not None and written.facts is facts and written.address is address:
+            return written.announcement
+        if facts is None or not facts.index or len(facts.mac) not in _LINK_ADDRESSES:
+            return None
         what = address.address
         if isinstance(what, IPv4Address):
             frame = gratuitous_arp(facts.mac, what)
         else:
             frame = unsolicited_advertisement(facts.mac, what, facts.forwards)
-        error = self._neighbours.send(facts.index, frame)
-        return Failed(error) if error else Done()
+        announcement = facts.index, frame
+        self._written[id(address)] = _Written(address, facts, announcement)
+        return announcement
 
 
 def _most(garp: GratuitousArp) -> int:

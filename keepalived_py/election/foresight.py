@@ -11,8 +11,8 @@ the node that the one before it leaves, and the more it is, the earlier.
 """
 
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.core import node as core
@@ -22,27 +22,31 @@ from keepalived_py.model.effects import Effect
 # Late enough for caches to stay warm until the deadline.
 _LEAD = Micros(1_000)
 # What one step takes, generously.
-_EACH = Micros(80)
-LONGEST_LEAD = Micros(10_000)
+_EACH = Micros(90)
+LONGEST_LEAD = Micros(12_000)
 # Deadlines that are so close to the first one belong to its swarm.
 _SWARM = Micros(5_000)
 # So long before the first deadline nothing more is worked out.
 _RESERVE = Micros(200)
 
 
-class _Foreseen(NamedTuple):
+Ready = TypeVar("Ready")
+
+
+class _Foreseen(NamedTuple, Generic[Ready]):
     before: core.Node
     deadline: Micros
-    step: core.Step
+    after: core.Node
+    ready: Ready
 
 
-class Foresight:
-    """The steps ahead.  `now` is the clock; `prepare` gets the effects of each step once it is known."""
+class Foresight(Generic[Ready]):
+    """The steps ahead.  `now` is the clock; `prepare` makes of each step's effects what is kept of them."""
 
-    def __init__(self, now: Callable[[], Micros], prepare: Callable[[tuple[Effect, ...]], None]) -> None:
+    def __init__(self, now: Callable[[], Micros], prepare: Callable[[Sequence[Effect]], Ready]) -> None:
         self._now = now
         self._prepare = prepare
-        self._ahead: deque[_Foreseen] = deque()
+        self._ahead: deque[_Foreseen[Ready]] = deque()
 
     def lead(self, node: core.Node, deadline: Micros) -> Micros:
         """How long before `deadline`, the next one of `node`, its swarm is to be worked out."""
@@ -55,8 +59,7 @@ class Foresight:
         due: Micros | None = deadline
         while due is not None and due <= deadline + _SWARM:
             step = core.step(node, ev.Tick(), due)
-            ahead.append(_Foreseen(node, due, step))
-            self._prepare(step.effects)
+            ahead.append(_Foreseen(node, due, step.node, self._prepare(step.effects)))
             node, last, due = step.node, due, core.next_deadline(step.node)
             if due == last or self._now() > deadline - _RESERVE:
                 break
@@ -65,15 +68,21 @@ class Foresight:
         """Whether the next step of `node` is known."""
         return bool(self._ahead) and self._ahead[0].before is node
 
-    def take(self, node: core.Node) -> core.Step | None:
-        """The next step of `node`, if it is due; None: it is not, or an event came in between."""
+    def take(self, node: core.Node) -> tuple[core.Node, Ready] | None:
+        """The node after the next step of `node`, and what that step's effects became, if it is due.
+
+        None: it is not due, or an event came in between.
+        """
         ahead = self._ahead
         if not ahead:
             return None
         if ahead[0].before is not node:
             ahead.clear()
             return None
-        return ahead.popleft().step if ahead[0].deadline <= self._now() else None
+        if ahead[0].deadline > self._now():
+            return None
+        taken = ahead.popleft()
+        return taken.after, taken.ready
 
     @property
     def ends(self) -> Micros | None:

@@ -25,15 +25,18 @@ have what they take, and have told theirs (`after`).
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from keepalived_py.model.effects import (
     AddAddress,
     AddRoute,
     AddRule,
+    AlreadySo,
     DeleteAddress,
     DeleteRoute,
     DeleteRule,
+    Done,
     Effect,
     Failed,
     KernelChange,
@@ -45,7 +48,10 @@ Perform = Callable[[Effect], "Awaitable[Outcome] | Outcome"]
 PerformBatch = Callable[[Sequence[KernelChange]], Awaitable[Sequence[Outcome]]]
 Report = Callable[[Effect, Outcome], None]
 
+_OUTCOMES = (Done, AlreadySo, Failed, TimedOut)
 KERNEL_CHANGES = (AddAddress, DeleteAddress, AddRoute, DeleteRoute, AddRule, DeleteRule)
+# How long lanes wait at most for others' first announcements before they go on with their repetitions.
+_PATIENCE_S = 0.02
 # Lanes share a request up to so many changes, so that those of the first go on while the last are written.
 _SHARED = 64
 
@@ -82,10 +88,11 @@ class _Lane:
 class _Batch:
     """What lanes have begun and wait for together."""
 
-    __slots__ = ("lanes", "limit", "pending")
+    __slots__ = ("lanes", "limit", "of_kernel", "pending")
 
-    def __init__(self, lanes: list[_Lane]) -> None:
+    def __init__(self, lanes: list[_Lane], of_kernel: bool) -> None:
         self.lanes = lanes
+        self.of_kernel = of_kernel
         self.pending: asyncio.Future[Sequence[Outcome]] | None = None
         self.limit: asyncio.TimerHandle | None = None
 
@@ -98,11 +105,22 @@ class Lanes:
     `report` is called with every outcome.  `limit_s` bounds each awaitable.
     """
 
-    def __init__(self, perform: Perform, perform_batch: PerformBatch, report: Report, limit_s: float) -> None:
+    def __init__(
+        self,
+        perform: Perform,
+        perform_batch: PerformBatch,
+        report: Report,
+        limit_s: float,
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._perform = perform
         self._perform_batch = perform_batch
         self._report = report
         self._limit_s = limit_s
+        self._together = together
+        self._asked = 0
+        self._patient: list[_Lane] = []
+        self._turn: asyncio.Handle | None = None
         self._lanes: dict[str, _Lane] = {}
         self._all_done: asyncio.Event = asyncio.Event()
 
@@ -151,6 +169,11 @@ class Lanes:
             found.waiting.extend(kept)
 
     @property
+    def asking(self) -> bool:
+        """Whether the kernel is changing its tables for us."""
+        return self._asked > 0
+
+    @property
     def busy(self) -> bool:
         """Whether anything is being performed or waits for it."""
         return bool(self._lanes)
@@ -168,9 +191,18 @@ class Lanes:
 
     def _advance(self, free: list[_Lane]) -> None:
         """Perform what waits in the lanes that are `free`; those where nothing takes time are closed."""
-        bug: Exception | None = None
-        following = []
         self._begin_changes(free)
+        with self._together():
+            bug = self._take_turns(free)
+        for lane in free:
+            if not lane.busy:
+                self._close(lane)
+        if bug is not None:
+            raise bug
+
+    def _take_turns(self, free: list[_Lane]) -> Exception | None:
+        following = []
+        bug: Exception | None = None
         for lane in free:
             try:
                 if not lane.busy and self._take_turn(lane):
@@ -180,15 +212,28 @@ class Lanes:
                 # None of the kernel's: a lane must not stand still for ever, nor the others.
                 lane.waiting.clear()
                 bug = error
-        for lane in free:
-            if not lane.busy:
-                self._close(lane)
         if following:
-            asyncio.get_running_loop().call_soon(self._resume, following)
-        if bug is not None:
-            raise bug
+            self._resume_later(following)
+        return bug
 
-    def _resume(self, lanes: list[_Lane]) -> None:
+    def _resume_later(self, lanes: list[_Lane]) -> None:
+        """In the next turn of the loop, or once the kernel has done what others wait for: they come first."""
+        self._patient += lanes
+        if self._turn is None:
+            loop = asyncio.get_running_loop()
+            busy = self._asked > 0
+            self._turn = loop.call_later(_PATIENCE_S, self._resume) if busy else loop.call_soon(self._resume)
+
+    def _answered(self) -> None:
+        """One request to the kernel less; nobody waits for the others any more after the last."""
+        self._asked -= 1
+        if not self._asked and self._turn is not None:
+            self._turn.cancel()
+            self._turn = asyncio.get_running_loop().call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._turn = None
+        lanes, self._patient = self._patient, []
         for lane in lanes:
             lane.busy = False
         self._advance(lanes)
@@ -218,15 +263,17 @@ class Lanes:
             self._begin_batch(sharing, changes)
 
     def _begin_batch(self, sharing: list[_Lane], changes: list[KernelChange]) -> None:
+        self._asked += 1
         try:
             started = self._perform_batch(changes)
         except OSError as error:
+            self._answered()
             for lane in sharing:
                 begun, lane.begun, lane.busy = lane.begun, (), False
                 for effect in begun:
                     self._report(effect, Failed(error.errno or 0))
         else:
-            self._await(sharing, started)
+            self._await(sharing, started, of_kernel=True)
 
     def _take_turn(self, lane: _Lane) -> bool:
         """Perform on the spot up to a repetition or a change of the tables; whether more can be done."""
@@ -245,7 +292,7 @@ class Lanes:
             performed.add(id(one))
             waiting.popleft()
             outcome = self._start(one)
-            if isinstance(outcome, Awaitable):
+            if not isinstance(outcome, _OUTCOMES):
                 lane.begun = (one,)
                 self._await([lane], _alone(outcome))
                 return False
@@ -258,8 +305,10 @@ class Lanes:
         except OSError as error:
             return Failed(error.errno or 0)
 
-    def _await(self, lanes: list[_Lane], started: Awaitable[Sequence[Outcome]]) -> None:
-        batch = _Batch(lanes)
+    def _await(
+        self, lanes: list[_Lane], started: Awaitable[Sequence[Outcome]], *, of_kernel: bool = False
+    ) -> None:
+        batch = _Batch(lanes, of_kernel)
         for lane in lanes:
             lane.busy = True
         batch.pending = asyncio.ensure_future(started)
@@ -288,6 +337,8 @@ class Lanes:
         try:
             self._advance(batch.lanes)
         finally:
+            if batch.of_kernel:
+                self._answered()
             for effect, outcome in zip(effects, outcomes(len(effects)) if effects else (), strict=True):
                 self._report(effect, outcome)
 

@@ -14,29 +14,33 @@ still resign through it.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from errno import ENODEV
 from functools import partial
-from typing import NamedTuple, TypeVar
+from itertools import groupby
+from typing import Generic, NamedTuple, TypeVar
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.election.endpoints import Wanted, protocol_of, wanted_endpoints, watched
 from keepalived_py.model.config import Configuration
-from keepalived_py.model.effects import WriteLog
+from keepalived_py.model.effects import SendAdvert, WriteLog
 from keepalived_py.model.events import InterfaceFacts
 from keepalived_py.model.packet import Advert, AdvertToSend
 from keepalived_py.system.local_groups import LocalGroupReports
-from keepalived_py.system.vrrp_socket import Endpoint, Ipv4Socket, Ipv6Socket, open_pair
+from keepalived_py.system.vrrp_socket import Endpoint, Ipv4Socket, Ipv6Packet, Ipv6Socket, open_pair
 from keepalived_py.wire.vrrp import DEFAULT_GROUP, OutgoingAdverts, Undecodable, dissect, dissect_ipv6
 
 # Timers have their turn in between: a flood must not make an advert late.
 PACKETS_AT_ONCE = 16
 # Reading a packet costs little; only those that are judged count as such.
 _READ_AT_ONCE = 128
-# From how many packets in one wake-up on they are a swarm.
+# From how many packets in a moment on they are a swarm, and how long a moment is.
 _FEW = 4
+_MOMENT_S = 0.005
+# How long a socket with a swarm of repeated packets is not read.
+_REST_S = 0.001
 # Packets do not wait longer than that unless the process was stopped, which is another matter.
 _OLDEST_US = 50_000
 
@@ -50,6 +54,7 @@ class _Open(NamedTuple):
     sockets: Ipv4Socket | Ipv6Socket
     wanted: Wanted
     filtered: bool
+    read: Callable[[], None]
 
 
 class Listeners:
@@ -126,6 +131,40 @@ class Listeners:
                 failures.append((destination, error))
         return failures
 
+    def send_all(self, adverts: Sequence[SendAdvert]) -> list[tuple[SendAdvert, Address, int]]:
+        """Send the adverts in their order; which could not be sent where, each with its errno.
+
+        Those that stand together and leave by the same socket over IPv4 leave in one call of the kernel.
+        """
+        failures: list[tuple[SendAdvert, Address, int]] = []
+        for sockets, same in groupby(adverts, self._swarm_sender):
+            if sockets is None:
+                for one in same:
+                    failures += [(one, *failure) for failure in self.send_each(one.instance, one.advert)]
+            else:
+                failures += self._send_swarm(sockets, list(same))
+        return failures
+
+    def _swarm_sender(self, one: SendAdvert) -> Ipv4Socket | None:
+        """The pair that the advert may share with others; None if it goes alone."""
+        sockets = self._sender(one.instance, one.advert) if one.advert.multicast else None
+        return sockets if isinstance(sockets, Ipv4Socket) else None
+
+    def _send_swarm(
+        self, sockets: Ipv4Socket, adverts: Sequence[SendAdvert]
+    ) -> Iterator[tuple[SendAdvert, Address, int]]:
+        of_whom: list[tuple[SendAdvert, Address]] = []
+        packets: list[tuple[bytes, Address]] = []
+        for one in adverts:
+            destinations = one.advert.destinations
+            for destination, packet in zip(
+                destinations, self._of(one.instance).next(one.advert), strict=True
+            ):
+                of_whom.append((one, destination))
+                packets.append((packet, destination))
+        errors = sockets.send_many(packets)
+        return ((*whom, error) for whom, error in zip(of_whom, errors, strict=True) if error)
+
     def age_us(self) -> Micros:
         """How long ago the packet that is being handed over came to the kernel.
 
@@ -192,12 +231,12 @@ class Listeners:
         if opened is None:
             self._open(endpoint, want, filtered, first)
             return
-        sockets, had, was_filtered = opened
+        sockets, had, was_filtered, read = opened
         if had.vrids != want.vrids or was_filtered is not filtered:
             sockets.hear_only(want.vrids if filtered else None)
         if had.buffer != want.buffer:
             sockets.set_receive_buffer(want.buffer)
-        self._sockets[endpoint] = _Open(sockets, want, filtered)
+        self._sockets[endpoint] = _Open(sockets, want, filtered, read)
 
     def _open(self, endpoint: Endpoint, want: Wanted, filtered: bool, first: bool) -> None:
         try:
@@ -210,14 +249,9 @@ class Listeners:
             sockets.set_receive_buffer(want.buffer)
         self._complaints.pop(endpoint, None)
         self._routes.clear()
-        self._sockets[endpoint] = _Open(sockets, want, filtered)
+        self._sockets[endpoint] = _Open(sockets, want, filtered, self._reader(endpoint, sockets))
         self._log(WriteLog(_sockpool_line(endpoint, want, sockets), detail=True))
-        read = (
-            partial(self._read, endpoint.interface, sockets)
-            if isinstance(sockets, Ipv4Socket)
-            else partial(self._read_ipv6, endpoint.interface, sockets)
-        )
-        self._loop.add_reader(sockets.fileno(), read)
+        self._loop.add_reader(sockets.fileno(), self._sockets[endpoint].read)
         if first:
             try:
                 sockets.join()
@@ -282,32 +316,80 @@ class Listeners:
                     return opened.sockets
         return None
 
-    def _read(self, interface: InterfaceName, sockets: Ipv4Socket) -> None:
-        for raw in without_repeats(sockets.drain(_READ_AT_ONCE)):
+    def _reader(self, endpoint: Endpoint, sockets: Ipv4Socket | Ipv6Socket) -> Callable[[], None]:
+        if isinstance(sockets, Ipv4Socket):
+            return partial(self._read, endpoint, sockets, Repeats(_said))
+        return partial(self._read_ipv6, endpoint, sockets, Repeats())
+
+    def _read(self, endpoint: Endpoint, sockets: Ipv4Socket, repeats: "Repeats[bytes]") -> None:
+        for raw in repeats.without(sockets.drain(_READ_AT_ONCE), self._loop.time()):
             self._heard_ns = sockets.heard_ns
-            self._received(interface, dissect(raw, self._group))
+            self._received(endpoint.interface, dissect(raw, self._group))
+        if repeats.left_out:
+            self._rest(endpoint, sockets)
 
-    def _read_ipv6(self, interface: InterfaceName, sockets: Ipv6Socket) -> None:
-        for packet in without_repeats(sockets.drain(_READ_AT_ONCE)):
+    def _read_ipv6(self, endpoint: Endpoint, sockets: Ipv6Socket, repeats: "Repeats[Ipv6Packet]") -> None:
+        for packet in repeats.without(sockets.drain(_READ_AT_ONCE), self._loop.time()):
             self._heard_ns = sockets.heard_ns
-            self._received(interface, dissect_ipv6(*packet))
+            self._received(endpoint.interface, dissect_ipv6(*packet))
+        if repeats.left_out:
+            self._rest(endpoint, sockets)
+
+    def _rest(self, endpoint: Endpoint, sockets: Ipv4Socket | Ipv6Socket) -> None:
+        """Let packets gather: to wake for each of a swarm is what costs most.  The socket holds hundreds."""
+        if self._is_open(endpoint, sockets):
+            self._loop.remove_reader(sockets.fileno())
+            self._loop.call_later(_REST_S, self._go_on, endpoint, sockets)
+
+    def _go_on(self, endpoint: Endpoint, sockets: Ipv4Socket | Ipv6Socket) -> None:
+        if self._is_open(endpoint, sockets):
+            self._loop.add_reader(sockets.fileno(), self._sockets[endpoint].read)
+
+    def _is_open(self, endpoint: Endpoint, sockets: Ipv4Socket | Ipv6Socket) -> bool:
+        opened = self._sockets.get(endpoint)
+        return opened is not None and opened.sockets is sockets
 
 
-def without_repeats(packets: Iterable[Packet]) -> Iterator[Packet]:
-    """At most PACKETS_AT_ONCE; in a swarm of packets, one that equals the one before it is left out.
+class Repeats(Generic[Packet]):
+    """Leaves out of a swarm of packets those that say the same as one shortly before.
 
-    A loop in the network multiplies frames by thousands.  The same packet again within a moment says
-    nothing new, and judging each would leave no time to hear the others.  A few are judged each in any
-    case, so that the counters of an ordinary network are exact.
+    A loop in the network multiplies frames by thousands, and a broken or hostile sender repeats itself
+    as often.  The same again within a moment says nothing new, and judging each would leave no time to
+    hear the others, nor to rest: a process that never rests gets the processor late.  A few are judged
+    each in any case, so that the counters of an ordinary network are exact.
     """
-    last, judged = None, 0
-    for packet in packets:
-        if judged < _FEW or packet != last:
-            last = packet
-            judged += 1
+
+    def __init__(self, said: Callable[[Packet], object] = lambda packet: packet) -> None:
+        self._said = said
+        self._known: set[object] = set()
+        self._judged = 0
+        self._ends = 0.0
+        self.left_out = False
+
+    def without(self, packets: Iterable[Packet], time: float) -> Iterator[Packet]:
+        """What is to be judged of `packets`, at most PACKETS_AT_ONCE; `left_out`: others were passed over."""
+        self.left_out = False
+        if time >= self._ends:
+            self._ends = time + _MOMENT_S
+            self._known.clear()
+            self._judged = 0
+        passed = 0
+        for packet in packets:
+            says = self._said(packet)
+            if self._judged >= _FEW and says in self._known:
+                self.left_out = True
+                continue
+            self._known.add(says)
+            self._judged += 1
             yield packet
-            if judged == PACKETS_AT_ONCE:
+            passed += 1
+            if passed == PACKETS_AT_ONCE:
                 return
+
+
+def _said(packet: bytes) -> tuple[bytes, bytes, bytes]:
+    """All of an IPv4 packet but identification and header checksum, which differ in each that is sent."""
+    return packet[:4], packet[6:10], packet[12:]
 
 
 def _sockpool_line(endpoint: Endpoint, want: Wanted, sockets: Ipv4Socket | Ipv6Socket) -> str:

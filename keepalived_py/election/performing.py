@@ -28,10 +28,11 @@ class Performer:
 
     def one(self, effect: fx.Effect) -> fx.Outcome | Awaitable[fx.Outcome]:
         """Perform any other effect that goes through a lane."""
+        if isinstance(effect, fx.SendNeighbour):
+            return self._announcer.announce(effect.instance, effect.address)
+        self._announcer.flush()
         machine = self._machine
         match effect:
-            case fx.SendNeighbour():
-                return self._announcer.announce(effect.instance, effect.address)
             case fx.RunNotify():
                 return _outcome(machine.scripts.notify(effect.command))
             case fx.RunCheck():

@@ -41,9 +41,11 @@ class ScriptsPort(Protocol):
 
 
 class NeighbourPort(Protocol):
-    """Sends Ethernet frames; returns 0 or an errno."""
+    """Sends Ethernet frames, one or several with their interfaces; 0 or an errno for each."""
 
     def send(self, interface_index: int, frame: bytes) -> int: ...
+
+    def send_many(self, frames: Sequence[tuple[int, bytes]]) -> Sequence[int]: ...
 
 
 class FirewallPort(Protocol):

@@ -30,7 +30,8 @@ from keepalived_py.election.announcing import Announcer
 from keepalived_py.election.foresight import LONGEST_LEAD, Foresight
 from keepalived_py.election.lanes import Lanes
 from keepalived_py.election.listening import Listeners
-from keepalived_py.election.performing import Performer, explanation, lane_of, lane_of_owner, refusal
+from keepalived_py.election.orders import Orders, joined, sort
+from keepalived_py.election.performing import Performer, lane_of_owner, refusal
 from keepalived_py.election.ports import Machine
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
@@ -46,6 +47,7 @@ _LINES_S = 0.0005
 _QUIET_S = 0.0001
 # How long the outcome of an effect may wait for deadlines, and how many are told in one go.
 _LEISURE_S = 0.02
+_SOON_S = 0.001
 _TOLD_AT_ONCE = 64
 # What is done on adverts alone before the rest of it is begun.
 _STEPS_AT_ONCE = 32
@@ -72,7 +74,9 @@ class VrrpShell:
         self._loop = asyncio.get_running_loop()
         self._announcer = Announcer(machine.neighbours, self._interfaces.get)
         performer = Performer(machine, self._announcer)
-        self._lanes = Lanes(performer.one, performer.batch, self._report, EFFECT_LIMIT_S)
+        self._lanes = Lanes(
+            performer.one, performer.batch, self._report, EFFECT_LIMIT_S, self._announcer.together
+        )
         self._listeners = Listeners(self._on_packet, self._write_later)
         self._members: dict[str, tuple[str, ...]] = {}
         self._events: deque[ev.Event] = deque()
@@ -83,7 +87,7 @@ class VrrpShell:
         self._preparing = False
         self._told: deque[Told] = deque()
         self._leisure_ends = 0.0
-        self._foresight = Foresight(machine.now, self._prepare_due)
+        self._foresight: Foresight[Orders] = Foresight(machine.now, self._prepare_due)
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = Micros(0)
         self.after_advert: Callable[[], None] = lambda: None
@@ -95,7 +99,7 @@ class VrrpShell:
         step = core.start(self._configuration, self._interfaces, self._machine.now(), self._found)
         self.node = step.node
         self._handling = True
-        self._carry_out(step.effects)
+        self._carry_out(sort(step.effects))
         self._handle_waiting()
 
     def feed(self, event: ev.Event) -> None:
@@ -189,9 +193,10 @@ class VrrpShell:
 
     def _tell(self) -> None:
         """Tell the core what it asked for has happened, between two swarms of deadlines."""
-        until = self._foresight.ends
-        if until is not None and self._loop.time() < self._leisure_ends:
-            self._loop.call_at(min(as_seconds(until), self._leisure_ends), self._tell)
+        time, until = self._loop.time(), self._foresight.ends
+        if (until is not None or self._lanes.asking) and time < self._leisure_ends:
+            later = time + _SOON_S if until is None else as_seconds(until)
+            self._loop.call_at(min(later, self._leisure_ends), self._tell)
             return
         for _ in range(min(_TOLD_AT_ONCE, len(self._told))):
             self._events.append(self._told.popleft())
@@ -207,7 +212,7 @@ class VrrpShell:
             while self._events:
                 step = self._next_step(self.node, self._events)
                 self.node = step.node
-                self._carry_out(step.effects)
+                self._carry_out(sort(step.effects))
         finally:
             self._handling = False
         self._arm()
@@ -265,24 +270,28 @@ class VrrpShell:
     def _on_deadline(self) -> None:
         assert self.node is not None
         self._handling = True
-        effects: list[fx.Effect] = []
+        due: list[Orders] = []
         for _ in range(_STEPS_AT_ONCE):
-            step = self._foresight.take(self.node)
-            if step is None:
+            taken = self._foresight.take(self.node)
+            if taken is None:
                 break
-            self.node = step.node
-            self._send_adverts(step.effects)
-            effects += step.effects
-        if effects:
-            self._carry_out(effects, sent=True)
+            self.node, orders = taken
+            due.append(orders)
+        if due:
+            self._carry_out(joined(due))
         else:
             self._events.appendleft(ev.Tick())
         self._handle_waiting()
 
-    def _prepare_due(self, effects: Iterable[fx.Effect]) -> None:
+    def _prepare_due(self, effects: Sequence[fx.Effect]) -> Orders:
+        orders = sort(effects)
+        for one in orders.adverts:
+            if isinstance(one, fx.SendAdvert):
+                self._listeners.prepare(one.instance, one.advert)
         for effect in effects:
-            if isinstance(effect, fx.SendAdvert):
-                self._listeners.prepare(effect.instance, effect.advert)
+            if isinstance(effect, fx.SendNeighbour):
+                self._announcer.prepare(effect.address)
+        return orders
 
     def _prepare_adverts(self) -> None:
         """Build the adverts of all instances while there is time, not when they are due."""
@@ -294,67 +303,54 @@ class VrrpShell:
 
     # -- effects --------------------------------------------------------------
 
-    def _send_adverts(self, effects: Iterable[fx.Effect]) -> None:
-        """What must not wait; the order of adverts among themselves stays."""
-        for effect in effects:
-            if isinstance(effect, fx.SendAdvert):
-                self._send_advert(effect)
-            elif isinstance(effect, fx.RaiseSequence):
-                self._listeners.raise_sequence(effect.instance, effect.heard)
-
-    def _carry_out(self, effects: Sequence[fx.Effect], *, sent: bool = False) -> None:
-        """Everything in its order; adverts come first, unless they have been `sent` already."""
-        if not sent:
-            self._send_adverts(effects)
-        lanes: dict[str, list[fx.Effect]] = {}
-        advertised = False
-        for effect in effects:
-            match effect:
-                case fx.SendAdvert():
-                    advertised = True
-                case fx.WriteLog():
-                    self._write_later(effect)
-                    self._preparing = True
-                case fx.RoleChanged():
-                    self._write_later(explanation(effect))
-                    self._preparing = True
-                case fx.RaiseSequence():
-                    pass
-                case _:
-                    lanes.setdefault(lane_of(effect), []).append(effect)
-        if lanes:
-            self._perform(lanes)
-        if advertised:
+    def _carry_out(self, orders: Orders) -> None:
+        """Everything in its order; adverts come first."""
+        if orders.adverts:
+            self._send(orders.adverts)
             self._loop.call_soon(self._after_advert)
+        if orders.lines:
+            self._write_later(*orders.lines)
+            self._preparing = True
+        if orders.lanes:
+            self._perform(orders)
+
+    def _send(self, adverts: Sequence[fx.SendAdvert | fx.RaiseSequence]) -> None:
+        """What must not wait; the order of adverts among themselves stays."""
+        together: list[fx.SendAdvert] = []
+        for one in adverts:
+            if isinstance(one, fx.SendAdvert):
+                together.append(one)
+            else:
+                self._send_together(together)
+                together = []
+                self._listeners.raise_sequence(one.instance, one.heard)
+        self._send_together(together)
+
+    def _send_together(self, adverts: Sequence[fx.SendAdvert]) -> None:
+        for effect, destination, error in self._listeners.send_all(adverts):
+            line = refusal(effect, destination, error)
+            if line is not None:
+                self._write_later(line)
 
     def _after_advert(self) -> None:
         """Whoever wants to be called when there is time is called, unless there is something to do."""
         if not self._lanes.busy and not self._told:
             self.after_advert()
 
-    def _perform(self, lanes: dict[str, list[fx.Effect]]) -> None:
-        for lane, effects in lanes.items():
-            given_up = {effect.address for effect in effects if isinstance(effect, fx.DeleteAddress)}
-            if given_up:
-                # As keepalived empties its queue: nothing is announced any more that is being given up.
-                self._lanes.discard(lane, partial(_announces, given_up))
-                for effect in effects:
-                    if isinstance(effect, fx.DeleteAddress):
-                        self._announcer.forget(effect.instance, effect.address)
-        self._lanes.put_many(lanes, self._members)
+    def _perform(self, orders: Orders) -> None:
+        for lane, deletions in orders.given_up.items():
+            # As keepalived empties its queue: nothing is announced any more that is being given up.
+            self._lanes.discard(lane, partial(_announces, {effect.address for effect in deletions}))
+            for effect in deletions:
+                self._announcer.forget(effect.instance, effect.address)
+        self._lanes.put_many(orders.lanes, self._members)
 
-    def _send_advert(self, effect: fx.SendAdvert) -> None:
-        for destination, error in self._listeners.send_each(effect.instance, effect.advert):
-            line = refusal(effect, destination, error)
-            if line is not None:
-                self._write_later(line)
-
-    def _write_later(self, line: fx.WriteLog) -> None:
+    def _write_later(self, *lines: fx.WriteLog) -> None:
         if not self._writing:
             self._writing = True
             self._lines_due = self._loop.time() + LOG_PATIENCE_S
             self._loop.call_soon(self._write_when_idle)
-        self._lines.append(line)
+        self._lines.extend(lines)
 
     def _write_when_idle(self) -> None:
         """Addresses first: a dozen log lines take as long as putting an address on.

@@ -5,7 +5,8 @@ These rules need no settled network:
 * nobody but a master sends adverts (RFC 3768 section 6.4);
 * role changes form a chain, and the last role announced to observers is the
   role in the state;
-* if one member of a sync group is MASTER, all are;
+* if one member of a sync group is MASTER, all are; only a reload may put a BACKUP
+  beside it, which listens first;
 * whoever becomes BACKUP without having heard a master waits by its own
   interval: what an earlier master taught holds no more (RFC 9568 section
   6.4.1: Master_Adver_Interval begins as the own one).
@@ -19,7 +20,7 @@ from keepalived_py.base.clock import Micros
 from keepalived_py.base.errors import KeepalivedError
 from keepalived_py.base.names import InstanceName
 from keepalived_py.core.node import InstanceState, Node, Step
-from keepalived_py.model.config import Configuration
+from keepalived_py.model.config import Configuration, SyncGroup
 from keepalived_py.model.effects import Role, RoleChanged, SendAdvert
 from keepalived_py.model.events import AdvertReceived, Event, SettingsReplaced
 from keepalived_py.simulation.bounds import master_down_us
@@ -39,7 +40,7 @@ def check_step(router: str, before: Node | None, event: Event | None, step: Step
     changes = [effect for effect in step.effects if isinstance(effect, RoleChanged)]
     if changes or isinstance(event, SettingsReplaced):
         _check_chains(router, before, step.node, changes)
-        _check_groups(router, step.node)
+        _check_groups(router, before, event, step.node)
         if not isinstance(event, AdvertReceived):
             for change in changes:
                 _check_wait(router, change, step.node, now)
@@ -93,13 +94,23 @@ def _check_silent_change(router: str, before: Node, node: Node) -> None:
             raise RuleBroken("role chain", f"{router} {name} changed its role without saying so")
 
 
-def _check_groups(router: str, node: Node) -> None:
+def _check_groups(router: str, before: Node | None, event: Event | None, node: Node) -> None:
+    """Only a reload may put a BACKUP beside a MASTER, and only time brings them together then."""
     for group in node.configuration.groups:
         # A member that a reload brought may wait for the first results of its checks.
         roles = {node.instances[name].role for name in group.members} - {Role.INIT}
-        if Role.MASTER in roles and len(roles) > 1:
+        if Role.MASTER not in roles or len(roles) == 1:
+            continue
+        joined = isinstance(event, SettingsReplaced) or _was_mixed(before, group)
+        if Role.FAULT in roles or not joined:
             names = " ".join(sorted(role.name for role in roles))
             raise RuleBroken("sync group", f"{router} {group.name}: {names}")
+
+
+def _was_mixed(before: Node | None, group: SyncGroup) -> bool:
+    if before is None:
+        return False
+    return len({before.instances[name].role for name in group.members if name in before.instances}) > 1
 
 
 def _check_wait(router: str, change: RoleChanged, node: Node, now: Micros) -> None:

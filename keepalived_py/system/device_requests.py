@@ -36,6 +36,7 @@ _MODE, _IPVLAN_FLAGS = 1, 2
 _IFA_ADDRESS = 1
 _UP = 0x1
 _SKIP_STATISTICS = 1 << 3
+_IFA_F_TENTATIVE = 0x40
 _SCOPE_LINK = 253
 _LARGEST = 1 << 17
 
@@ -156,14 +157,16 @@ class DeviceRequests:
         """Take an address off a link."""
         return self._change(_write().delete_address(address, length), index)
 
-    def link_local(self, index: int) -> list[IPv6Address]:
-        """The link-local addresses of a link, in the kernel's order."""
+    def link_local(self, index: int, *, usable: bool = False) -> list[IPv6Address]:
+        """The link-local addresses of a link, in the kernel's order; `usable`: without those still on trial."""
         header = _ADDRESS_HEADER.pack(socket.AF_INET6, 0, 0, 0, 0)
         found = []
         for answer in self._ask(rtnetlink.dump(rtnetlink.GET_ADDRESS, header)):
             if answer.kind != rtnetlink.NEW_ADDRESS:
                 continue
-            _, _, _, scope, of_link = _ADDRESS_HEADER.unpack_from(answer.payload)
+            _, _, flags, scope, of_link = _ADDRESS_HEADER.unpack_from(answer.payload)
+            if usable and flags & _IFA_F_TENTATIVE:
+                continue
             one = address(split(answer.payload, _ADDRESS_HEADER.size).get(_IFA_ADDRESS))
             if scope == _SCOPE_LINK and of_link == index and isinstance(one, IPv6Address):
                 found.append(one)

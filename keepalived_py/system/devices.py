@@ -24,6 +24,7 @@ news from an interface below: its link-local address or its VRF changed.
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -48,6 +49,9 @@ _WORDS = {DeviceKind.MACVLAN: "VMAC", DeviceKind.IPVLAN: "ipvlan"}
 _MACVLAN_IPV4 = {"arp_ignore": 1, "accept_local": 1, "rp_filter": 0, "promote_secondaries": 1}
 _MACVLAN_IPV6 = {"arp_ignore": 1}
 _BELOW = {"arp_ignore": 1, "arp_filter": 1}
+# How often, and how long in all, to look whether new link-local addresses are usable.
+_MOMENT_S = 0.002
+_PATIENCE_S = 0.5
 
 
 class DeviceLog(Protocol):
@@ -92,9 +96,12 @@ class Devices:
         return await self._do(lambda: self._works.add(configuration))
 
     async def create(self, device: Device) -> Outcome:
-        """Make `device`; AlreadySo if it was there, and is now as it should be."""
+        """Make `device` again; AlreadySo if it was there, and is now as it should be.
+
+        Also AlreadySo for a device that a reload is about to do without: it may have given way to another.
+        """
         self.bases |= {device.base}
-        return await self._do(lambda: self._works.create(device))
+        return await self._do(lambda: self._works.recreate(device))
 
     async def remove(self, device: Device) -> Outcome:
         """Remove `device` if this run made it or took it over; AlreadySo if there is nothing to remove."""
@@ -153,6 +160,8 @@ class _Works:
         self._below: dict[int, _Below] = {}
         self._promoted: dict[InterfaceName, int] = {}
         self._virtual: frozenset[Address] = frozenset()
+        self._wanted: tuple[Device, ...] | None = None
+        self._patient_until = 0.0
         self._reverse_path = sysctl.ReversePathFilter(self._set_rp_filter)
 
     @property
@@ -198,7 +207,7 @@ class _Works:
 
     def add(self, configuration: Configuration) -> dict[InterfaceName, Outcome]:
         self._virtual |= virtual_addresses(configuration)
-        devices: tuple[Device, ...] = configuration.devices
+        self._wanted = devices = configuration.devices
         return {
             device.name: self.create(device) for device in devices if not self._is_as_it_should_be(device)
         }
@@ -228,6 +237,10 @@ class _Works:
         if error := self._equip(device, made.index, base, root):
             return _outcome(error)
         return AlreadySo() if found is not None and found.index == made.index else Done()
+
+    def recreate(self, device: Device) -> Outcome:
+        wanted = self._wanted is None or device in self._wanted
+        return self.create(device) if wanted else AlreadySo()
 
     def _make_way(self, device: Device, root: FoundLink) -> None:
         """A device of ours under its former name: two with one MAC address cannot be up together."""
@@ -353,8 +366,20 @@ class _Works:
                 self._say(f"({device.instance}) adding link-local address to {device.name} failed", False)
                 return
         if old is not None and wanted != old:
+            if wanted is not None:
+                self._await_usable(made.index, wanted)
             self._requests.delete_address(made.index, old, LINK_LOCAL_LENGTH)
         made.link_local = wanted
+
+    def _await_usable(self, index: int, address: IPv6Address) -> None:
+        """The kernel tells of an IPv6 address when it is usable, a moment after it was added.
+
+        Who heard of the removal of the old one first would take the device for one without an address.
+        """
+        while address not in self._requests.link_local(index, usable=True):
+            if time.monotonic() > self._patient_until:
+                return
+            time.sleep(_MOMENT_S)
 
     def _give_own_address(self, made: _Made) -> None:
         device = made.device
@@ -447,13 +472,14 @@ class _Works:
         below = self._requests.link(base)
         if below is None:
             return
+        self._patient_until = time.monotonic() + _PATIENCE_S
         root, vrf = self._root(below), self._vrf(below)
         for name, made in list(self._made.items()):
             found = self._requests.link(name) if made.device.base == base else None
             if found is None or found.index != made.index:
                 continue
             if made.root_index not in (0, root.index):
-                # Names were changed: another interface is called so now.  The device will be made again on it.
+                # Names were changed: another interface is called so now.  It will be made again on that one.
                 self.remove(name)
                 continue
             if found.master_index != vrf:

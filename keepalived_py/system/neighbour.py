@@ -7,6 +7,7 @@ more system calls for each frame, and a new master sends hundreds.
 
 import socket
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 
 from keepalived_py.system import libc
@@ -28,6 +29,11 @@ class NeighbourSocket:
     def send(self, interface_index: int, frame: bytes) -> int:
         """Send `frame` out of the interface at once; 0, or the errno of the failure."""
         return libc.send_to(self._socket.fileno(), frame, _place(interface_index, _ethertype(frame)))
+
+    def send_many(self, frames: Sequence[tuple[int, bytes]]) -> list[int]:
+        """As `send`, for frames with their interfaces, in one call; for each 0 or its errno."""
+        messages = [(frame, _place(index, _ethertype(frame))) for index, frame in frames]
+        return libc.send_many(self._socket.fileno(), messages)
 
     def close(self) -> None:
         """Close the socket."""

@@ -89,10 +89,11 @@ class Conversation:
         """
         answers: list[Answer] = [None] * len(requests)
         indices = self._indices(requests)
+        all_there = all(indices.values())
         waiting: list[int] = []
         size = 0
         for place, one in enumerate(requests):
-            if any(not indices[name] for _, name in one.indices):
+            if not all_there and any(not indices[name] for _, name in one.indices):
                 answers[place] = Refused(errno.ENODEV)
                 continue
             if size + len(one.data) > _LONGEST_SENDING:

@@ -22,13 +22,14 @@ import ctypes
 import errno
 import socket
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Generic, NamedTuple, TypeVar
 
 from keepalived_py.base.names import Address, InterfaceName
+from keepalived_py.system import libc
 
 PROTOCOL_VRRP = 112
 PROTOCOL_AH = 51
@@ -182,6 +183,11 @@ class Ipv4Socket(VrrpSocket[bytes]):
             return error.errno or errno.EIO
         return 0
 
+    def send_many(self, packets: Sequence[tuple[bytes, Address]]) -> list[int]:
+        """As `send`, in one call, for packets with their destinations: groups all of them or none."""
+        messages = [(packet, _socket_address(destination)) for packet, destination in packets]
+        return libc.send_many(self._sender.fileno(), messages, _way(packets[0][1])[0])
+
     def receive(self) -> bytes | None:
         """See `VrrpSocket`."""
         try:
@@ -196,6 +202,12 @@ class Ipv4Socket(VrrpSocket[bytes]):
 def _way(destination: Address) -> tuple[int, tuple[str, int]]:
     """Flags and address of sendto(2): a group is always on the link, whatever the routing table says."""
     return socket.MSG_DONTROUTE if destination.is_multicast else 0, (str(destination), 0)
+
+
+@lru_cache(maxsize=1024)
+def _socket_address(destination: Address) -> bytes:
+    """A `struct sockaddr_in` (ip(7)); a raw socket has no ports."""
+    return struct.pack("=HH4s8x", socket.AF_INET, 0, destination.packed)
 
 
 class Ipv6Socket(VrrpSocket[Ipv6Packet]):

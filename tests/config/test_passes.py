@@ -98,7 +98,9 @@ def test_mistakes_inside_a_newer_block_are_told_to_people(tmp_path: Path) -> Non
 
 
 PEERS = "unicast_src_ip 10.1.0.1\nunicast_peer {\n10.1.0.2\n}\n"
-NO_INTERFACE = "vrrp_instance VI_1 {\nvirtual_router_id 51\n%s\nvirtual_ipaddress {\n10.1.0.9 dev eth1\n10.1.0.8\n}\n}\n"
+NO_INTERFACE = (
+    "vrrp_instance VI_1 {\nvirtual_router_id 51\n%s\nvirtual_ipaddress {\n10.1.0.9 dev eth1\n10.1.0.8\n}\n}\n"
+)
 
 
 def test_unicast_without_an_interface_is_understood_but_not_by_the_verdict(tmp_path: Path) -> None:
@@ -117,7 +119,8 @@ def test_a_newer_verdict_wants_no_interface_for_unicast(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "lines_", ["", PEERS.replace("unicast_src_ip 10.1.0.1\n", ""), "unicast_src_ip 10.1.0.1", PEERS + "use_vmac"]
+    "lines_",
+    ["", PEERS.replace("unicast_src_ip 10.1.0.1\n", ""), "unicast_src_ip 10.1.0.1", PEERS + "use_vmac"],
 )
 def test_other_instances_cannot_do_without_an_interface(lines_: str, tmp_path: Path) -> None:
     loaded = read(tmp_path, NO_INTERFACE % lines_)

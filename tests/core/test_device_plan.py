@@ -152,6 +152,7 @@ def test_addresses_that_do_not_move_may_get_devices_of_their_own() -> None:
     assert homes(planned.instances[0]) == ["vrrp.51", "vrrp1.51", "eth0", "eth1"]
     every = plan(Configuration(instances=(router(addresses=marked, vmac_addresses=True),)), links())
     assert homes(every.instances[0]) == ["vrrp.51", "vrrp1.51", "vrrp6.51", "vrrp1.51"]
+    assert [one.use_vmac for one in every.instances[0].addresses] == [False, True, True, True]
     assert [(one.name, one.family, one.for_address) for one in every.devices] == [
         ("vrrp.51", 4, False),
         ("vrrp1.51", 4, True),

@@ -141,6 +141,17 @@ def test_link_down_at_start(bench: Make) -> None:
     assert made.notified() == ["f", "any INSTANCE VI_1 FAULT 100"]
 
 
+def test_another_hardware_address_is_announced(bench: Make) -> None:
+    made = bench().start().until(4)
+    facts = replace(made.node.interfaces[ETH0], mac=bytes((2, 0, 0, 0, 0, 9)))
+    made.feed(ev.LinkChanged(facts))
+    told = [each.address.address for each in made.last if isinstance(each, fx.SendNeighbour)]
+    assert told == [VIP.address] * 5 and made.role is fx.Role.MASTER
+    assert not [each for each in made.feed(ev.LinkChanged(facts)).last if isinstance(each, fx.SendNeighbour)]
+    backup = bench().start().feed(ev.LinkChanged(facts))
+    assert not [each for each in backup.last if isinstance(each, fx.SendNeighbour)]
+
+
 def test_dont_track_primary(bench: Make) -> None:
     made = bench({"track_primary": False}).start().until(4)
     assert link(made, ETH0, False, 5.0).role is fx.Role.MASTER

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import selectors
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -54,6 +54,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[tuple[int, str]] = []
         self.frames: list[bytes] = []
+        self.calls: list[int] = []
         self.error = 0
 
     def send(self, interface_index: int, frame: bytes) -> int:
@@ -62,6 +63,10 @@ class Wire:
         self.frames.append(frame)
         self.sent.append((round(asyncio.get_running_loop().time() * 1000), str(address)))
         return self.error
+
+    def send_many(self, frames: Sequence[tuple[int, bytes]]) -> list[int]:
+        self.calls.append(len(frames))
+        return [self.send(*frame) for frame in frames]
 
 
 def vip(text: str, interface: str = "eth0") -> VirtualAddress:
@@ -111,6 +116,44 @@ def test_without_interval_at_once() -> None:
 
     wire = run(paced(), scenario)
     assert wire.sent == [(0, "10.0.0.1"), (0, "fd00::1")] * 5
+
+
+def test_together_in_one_call_unless_something_is_to_follow() -> None:
+    async def scenario(announcer: Announcer, wire: Wire) -> None:
+        with announcer.together():
+            burst(announcer, 1, ONE, TWO)
+            with announcer.together():
+                burst(announcer, 1, SIX)
+            assert not wire.sent
+            announcer.flush()
+            assert len(wire.sent) == 3
+            burst(announcer, 2, ONE)
+        burst(announcer, 1, TWO)
+
+    wire = run(paced(), scenario)
+    assert wire.calls == [3, 2]
+    assert [address for _, address in wire.sent] == [
+        "10.0.0.1", "10.0.0.2", "fd00::1", "10.0.0.1", "10.0.0.1", "10.0.0.2",
+    ]  # fmt: skip
+
+
+def test_a_frame_has_the_hardware_address_of_now() -> None:
+    wire = Wire()
+    known = {"eth0": facts("eth0")}
+    other = bytes.fromhex("020000000002")
+
+    async def main() -> None:
+        announcer = Announcer(wire, lambda name: known.get(name))
+        announcer.follow(paced())
+        announcer.prepare(ONE)
+        burst(announcer, 1, ONE)
+        known["eth0"] = facts("eth0", other)
+        burst(announcer, 1, ONE)
+        del known["eth0"]
+        assert announcer.announce(A, ONE) == Failed(errno.ENODEV)
+
+    asyncio.run(main())
+    assert [frame[6:12] for frame in wire.frames] == [MAC, other]
 
 
 def test_frames_by_family() -> None:

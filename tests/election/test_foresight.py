@@ -1,5 +1,6 @@
 """Steps worked out ahead are the steps that would have been taken, or are thrown away."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from keepalived_py.base.clock import Micros
@@ -26,10 +27,11 @@ class Clock:
     def __call__(self) -> Micros:
         return self.now
 
-    def prepare(self, effects: tuple[fx.Effect, ...]) -> None:
+    def prepare(self, effects: Sequence[fx.Effect]) -> Sequence[fx.Effect]:
         self.prepared += effects
+        return effects
 
-    def foresight(self) -> Foresight:
+    def foresight(self) -> Foresight[Sequence[fx.Effect]]:
         return Foresight(self, self.prepare)
 
 
@@ -67,8 +69,9 @@ def test_a_swarm_is_foreseen_as_it_happens() -> None:
         clock.now = due(node)
         expected = core.step(node, ev.Tick(), clock.now)
         found = foresight.take(node)
-        assert found is not None and found.effects == expected.effects
-        node = found.node
+        assert found is not None
+        node, effects = found
+        assert effects == expected.effects
         assert dict(node.instances) == dict(expected.node.instances)
     assert foresight.ends is None
 

@@ -318,3 +318,34 @@ def test_a_mistake_in_one_lane_does_not_stop_the_others() -> None:
         return hands.done
 
     assert asyncio.run(run()) == ["b"]
+
+
+def test_repetitions_wait_for_what_the_kernel_does_for_others() -> None:
+    """Each is announced once before any is announced again, even if the kernel was asked one after the other."""
+
+    async def run() -> list[str]:
+        hands = Hands()
+        under_test = lanes(hands)
+        under_test.put_all("b", [add(2), *[WriteLog("arp b")] * 2])
+        again = WriteLog("arp a")
+        under_test.put_all("a", [again, again, again])
+        asked = under_test.asking
+        assert await under_test.drained(2)
+        assert (asked, under_test.asking) == (True, False)
+        return hands.done
+
+    assert asyncio.run(run()) == ["arp a", "+2", "arp b", "arp a", "arp b", "arp a"]
+
+
+def test_nobody_waits_for_ever_for_a_kernel_that_does_not_answer() -> None:
+    async def run() -> list[str]:
+        hands = Hands(kernel=None)
+        under_test = lanes(hands)
+        under_test.put("b", add(2))
+        again = WriteLog("arp a")
+        under_test.put_all("a", [again, again, again])
+        while len(hands.done) < 3:
+            await asyncio.sleep(0.001)
+        return hands.done
+
+    assert asyncio.run(asyncio.wait_for(run(), 2)) == ["arp a"] * 3

@@ -13,7 +13,7 @@ import pytest
 
 from keepalived_py.base.names import InstanceName, InterfaceName
 from keepalived_py.election import listening
-from keepalived_py.election.listening import PACKETS_AT_ONCE, Listeners, without_repeats
+from keepalived_py.election.listening import PACKETS_AT_ONCE, Listeners, Repeats
 from keepalived_py.model.config import AuthType, Configuration, Globals, Instance
 from keepalived_py.model.effects import WriteLog
 from keepalived_py.model.events import InterfaceAddress, InterfaceFacts
@@ -302,12 +302,20 @@ def test_reports_of_local_groups_are_off_meanwhile() -> None:
     assert REPORTS.read_text().strip() == "1"
 
 
-def test_a_swarm_of_the_same_packet_is_judged_a_few_times() -> None:
-    """A few are all judged; from then on only what differs from the one before it, and not too many."""
-    assert list(without_repeats([b"a"] * 4)) == [b"a"] * 4
-    assert list(without_repeats([b"a"] * 64)) == [b"a"] * 4
-    mixed = [b"a"] * 20 + [b"b"] + [b"a"] * 20
-    assert list(without_repeats(mixed)) == [b"a"] * 4 + [b"b", b"a"]
+def test_a_swarm_of_the_same_packets_is_judged_a_few_times() -> None:
+    """A few are all judged; for a moment then only what was not said before, and not too many at once."""
+
+    def judged(packets: list[bytes], time: float = 0.0) -> list[bytes]:
+        return list(repeats.without(packets, time))
+
+    repeats: Repeats[bytes] = Repeats()
+
+    def left_out() -> bool:
+        return repeats.left_out
+
+    assert judged([b"a"] * 4) == [b"a"] * 4 and not left_out()
+    assert judged([b"a", b"b", b"a", b"b"], 0.001) == [b"b"] and left_out()
+    assert judged([b"a"] * 64, 1.0) == [b"a"] * 4, "a moment later it may say something new"
     rest = iter([bytes((number,)) for number in range(100)])
-    assert len(list(without_repeats(rest))) == PACKETS_AT_ONCE
+    assert len(list(repeats.without(rest, 2.0))) == PACKETS_AT_ONCE and not left_out()
     assert len(list(rest)) == 100 - PACKETS_AT_ONCE, "the rest stays in the socket"

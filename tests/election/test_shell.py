@@ -82,6 +82,9 @@ class Recorder:
         self.done.append(f"arp {interface_index}")
         return 0
 
+    def send_many(self, frames: Sequence[tuple[int, bytes]]) -> list[int]:
+        return [self.send(*frame) for frame in frames]
+
     def notify(self, command: Command) -> int:
         self.done.append(" ".join(command.argv))
         return 0
@@ -117,10 +120,11 @@ class Wire:
     def prepare(self, instance: InstanceName, advert: AdvertToSend) -> None:
         self.prepared.append(advert)
 
-    def send_each(self, instance: InstanceName, advert: AdvertToSend) -> list[tuple[Address, int]]:
-        self.recorder.done.append(f"advert {advert.priority}")
-        self.recorder.sent_at.append(now())
-        return [(destination, self.error) for destination in advert.destinations if self.error]
+    def send_all(self, adverts: Sequence[fx.SendAdvert]) -> list[tuple[fx.SendAdvert, Address, int]]:
+        for one in adverts:
+            self.recorder.done.append(f"advert {one.advert.priority}")
+            self.recorder.sent_at.append(now())
+        return [(one, to, self.error) for one in adverts for to in one.advert.destinations if self.error]
 
     def close(self) -> None:
         self.recorder.done.append("sockets closed")

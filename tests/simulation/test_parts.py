@@ -1,6 +1,7 @@
 """The simulator's own parts: clock, kernel, wire, command line."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keepalived_py.base.clock import SECOND
 from keepalived_py.base.names import Address, InstanceName
 from keepalived_py.model.config import AuthType, VirtualAddress
 from keepalived_py.model.effects import (
@@ -19,6 +21,7 @@ from keepalived_py.model.effects import (
     DeleteAddress,
     Done,
     Failed,
+    Outcome,
     UnblockAddresses,
 )
 from keepalived_py.model.events import AddressAdded, AddressRemoved, InterfaceAddress
@@ -27,7 +30,8 @@ from keepalived_py.model.packet import AdvertToSend
 from keepalived_py.simulation.__main__ import main, seed_range
 from keepalived_py.simulation.clock import DriftingClock
 from keepalived_py.simulation.cluster import INTERFACE
-from keepalived_py.simulation.faults import LinkFault, RouterName
+from keepalived_py.simulation.faults import LinkFault, RouterName, Trouble
+from keepalived_py.simulation.filter import Filter
 from keepalived_py.simulation.kernel import Kernel
 from keepalived_py.simulation.network import arrivals, as_heard, spoil
 
@@ -87,16 +91,71 @@ def test_a_link_that_goes_down_takes_routes_along() -> None:
     assert kernel.perform(AddRoute(name, route)) == (Failed(errno.ENETDOWN), None)
 
 
-def test_the_firewall_counts_who_asks() -> None:
-    """An address is open again when the last one gave up."""
-    kernel = Kernel(INTERFACE, IPv4Address("10.0.0.1"))
-    addresses = (VirtualAddress(IPv4Address("10.0.51.100"), 32, INTERFACE),)
-    for name in ("v51", "v52"):
-        kernel.perform(BlockAddresses(InstanceName(name), addresses))
-    kernel.perform(UnblockAddresses(InstanceName("v51"), addresses))
-    assert kernel.blocked
-    kernel.perform(UnblockAddresses(InstanceName("v52"), addresses))
-    assert not kernel.blocked
+CLOSED = (VirtualAddress(IPv4Address("10.0.51.100"), 32, INTERFACE),)
+
+
+class Host:
+    """A router as its packet filter sees it: what is due later is done by `go_on`."""
+
+    def __init__(self) -> None:
+        self.kernel = Kernel(INTERFACE, IPv4Address("10.0.0.1"))
+        self.troubles: set[Trouble] = set()
+        self.now = 0
+        self.random = Random(1)
+        self.due: list[tuple[int, Callable[[], object]]] = []
+        self.outcomes: list[Outcome] = []
+        self.filter = Filter(self)
+
+    def later(self, when: int, work: Callable[[], object]) -> None:
+        self.due.append((when, work))
+
+    def ask(self, change: type[BlockAddresses | UnblockAddresses], name: str) -> "Host":
+        self.filter.ask(change(InstanceName(name), CLOSED), self.outcomes.append)
+        return self
+
+    def go_on(self) -> "Host":
+        while self.due:
+            self.now, work = self.due.pop(0)
+            work()
+        return self
+
+
+def test_the_firewall_goes_by_who_asks() -> None:
+    """An address is open again when the last one gave up, however often each had asked."""
+    host = Host().ask(BlockAddresses, "v51").ask(BlockAddresses, "v52").ask(BlockAddresses, "v51")
+    host.ask(UnblockAddresses, "v51").go_on()
+    assert host.kernel.blocked
+    host.ask(UnblockAddresses, "v52").go_on()
+    assert not host.kernel.blocked
+    assert host.outcomes == [Done(), AlreadySo(), AlreadySo(), AlreadySo(), Done()]
+
+
+def test_a_filter_that_refuses_keeps_what_it_has() -> None:
+    """Neither comes anything in, nor goes anything; what was to go goes with the next success."""
+    host = Host()
+    host.troubles.add(Trouble.FILTER_REFUSES)
+    host.ask(BlockAddresses, "v51").go_on()
+    assert not host.kernel.blocked
+    host.troubles.clear()
+    host.ask(BlockAddresses, "v51").go_on()
+    host.troubles.add(Trouble.FILTER_REFUSES)
+    host.ask(UnblockAddresses, "v51").ask(UnblockAddresses, "v51").go_on()
+    assert host.kernel.blocked
+    assert [isinstance(each, Failed) for each in host.outcomes] == [True, False, True, True]
+    host.troubles.clear()
+    host.ask(UnblockAddresses, "v51").go_on()
+    assert not host.kernel.blocked
+
+
+def test_a_filter_that_hangs_takes_its_time_for_all_that_wait() -> None:
+    """One after the other, and seconds for each; then it was done, or refused."""
+    host = Host()
+    host.troubles.add(Trouble.FILTER_HANGS)
+    for _ in range(20):
+        host.ask(BlockAddresses, "v51").ask(UnblockAddresses, "v51")
+    host.go_on()
+    assert host.now > 40 * SECOND
+    assert {type(each) for each in host.outcomes} == {Done, AlreadySo, Failed}
 
 
 def test_an_advert_is_heard_as_it_was_sent() -> None:

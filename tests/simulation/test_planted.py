@@ -4,13 +4,14 @@ Each machine here is the core with one bug planted around it, and the rules that
 may notice it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
 from keepalived_py.base.clock import SECOND, Micros
+from keepalived_py.base.names import Address
 from keepalived_py.core.node import InstanceState, Node, Step
 from keepalived_py.core.vrrp.adverts import CENTISECOND
 from keepalived_py.model.effects import (
@@ -19,6 +20,7 @@ from keepalived_py.model.effects import (
     BlockAddresses,
     DeleteAddress,
     Effect,
+    Outcome,
     Role,
     RoleChanged,
     SendAdvert,
@@ -38,10 +40,13 @@ from keepalived_py.model.events import (
     Tick,
 )
 from keepalived_py.model.packet import Advert
+from keepalived_py.simulation import filter, lanes
 from keepalived_py.simulation.machine import CORE, Machine
 from keepalived_py.simulation.run import run_seed
+from keepalived_py.system.firewall_claims import Claims
 
 SEEDS = 250
+FILTER_FIRST = 60
 StepFunction = Callable[[Node, Event, Micros], Step]
 
 
@@ -233,6 +238,14 @@ def _forgets_refusals(node: Node, event: Event, now: Micros) -> Step:
     return Step(node, ()) if isinstance(event, EffectDone) else CORE.step(node, event, now)
 
 
+def _forgets_refusals_of_the_filter(node: Node, event: Event, now: Micros) -> Step:
+    """What the packet filter refused is not asked for again."""
+    about_filter = isinstance(event, EffectDone) and isinstance(
+        event.effect, BlockAddresses | UnblockAddresses
+    )
+    return Step(node, ()) if about_filter else CORE.step(node, event, now)
+
+
 def _leaves_group_waiting(node: Node, event: Event, now: Micros) -> Step:
     """A member's wish to be MASTER is forgotten at once, so a group never gets together."""
     taken = CORE.step(node, event, now)
@@ -286,6 +299,9 @@ PLANTED: dict[str, Planted] = {
     "pause ignored": _planted(_stepping(_just_on_time), "pause", first=11),
     "restores without backoff": _planted(_stepping(_restores_at_once), "storm", first=4),
     "floods adverts": _planted(_stepping(_answers_everything), "storm"),
+    "a filter's refusals forgotten": _planted(
+        _stepping(_forgets_refusals_of_the_filter), "kernel", first=FILTER_FIRST
+    ),
     "refusals forgotten": _planted(_stepping(_forgets_refusals), "kernel", first=65),
     "a reload lets go for a moment": _planted(_stepping(_takes_off_and_puts_on), "blink"),
 }
@@ -300,6 +316,50 @@ def test_a_planted_bug_is_found(planted: Planted) -> None:
     )
     assert broken is not None, f"no seed in {seeds} noticed the bug"
     assert broken.rule in planted.rules, broken
+
+
+class _Forgetful(filter.Filter):
+    """Takes what the kernel was asked to let go for gone, whatever it said."""
+
+    def _sweep(self) -> Outcome:
+        spare = self._claims.spare
+        outcome = super()._sweep()
+        self._claims.went(spare)
+        return outcome
+
+
+class _Counting(Claims[Address]):
+    """Takes who asks again for somebody else."""
+
+    def make(self, claim: Hashable, parts: Iterable[Address]) -> None:
+        while self.of(claim):
+            claim = (claim, "again")
+        super().make(claim, parts)
+
+
+class _Ownerless(Claims[Address]):
+    """Takes all who ask for the same one."""
+
+    def make(self, claim: Hashable, parts: Iterable[Address]) -> None:
+        assert isinstance(claim, tuple)
+        super().make(claim[1:], parts)
+
+    def give_up(self, claim: Hashable) -> None:
+        assert isinstance(claim, tuple)
+        super().give_up(claim[1:])
+
+
+@pytest.mark.parametrize("broken", [_Forgetful, _Counting, _Ownerless])
+def test_a_filter_that_keeps_its_books_wrong_is_found(broken: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these leaves an address closed, or opens it too early, when something else goes wrong."""
+    if issubclass(broken, Claims):
+        monkeypatch.setattr(filter, "Claims", broken)
+    else:
+        monkeypatch.setattr(lanes, "Filter", broken)
+    seeds = range(FILTER_FIRST, FILTER_FIRST + SEEDS)
+    found = next((outcome for seed in seeds if not (outcome := run_seed(seed)).passed), None)
+    assert found is not None, f"no seed in {seeds} noticed the bug"
+    assert found.rule == "kernel", found
 
 
 def test_a_broken_seed_reproduces() -> None:

@@ -217,6 +217,19 @@ def test_parameters_below_are_given_back_with_the_last_device(ip: Ip) -> None:
     assert run(work)[0] == [1, 1, 2, 0]
 
 
+def test_what_a_reload_does_without_is_not_made_again(ip: Ip) -> None:
+    """It had to give way to the new one, and the core has not yet heard of the new configuration."""
+    renamed = replace(DEVICE, name=InterfaceName("renamed"))
+
+    async def work(devices: Devices) -> tuple[Outcome, Outcome]:
+        await devices.settle(Configuration(devices=(DEVICE,)))
+        await devices.add(Configuration(devices=(renamed,)))
+        return await devices.create(DEVICE), await devices.create(renamed)
+
+    assert run(work)[0] == (AlreadySo(), AlreadySo())
+    assert shown("renamed") and not shown("vrrp.51")
+
+
 def test_parameters_that_others_changed_meanwhile_stay(ip: Ip) -> None:
     async def work(devices: Devices) -> None:
         await devices.create(DEVICE)

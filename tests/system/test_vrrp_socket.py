@@ -372,6 +372,22 @@ def test_neighbours_get_the_whole_frame(ip: Ip) -> None:
     neighbours.close()
 
 
+def test_many_frames_leave_in_their_order_past_one_that_fails(ip: Ip) -> None:
+    neighbours, mac = NeighbourSocket(), bytes.fromhex("020000000001")
+    index = socket.if_nametoindex("v0")
+    frames = [gratuitous_arp(mac, IPv4Address(f"10.0.0.{host}")) for host in (101, 102, 103)]
+    wire = sniffer(0x0806)
+    places = (index, 12345, index)
+    assert neighbours.send_many(list(zip(places, frames, strict=True))) == [0, errno.ENXIO, 0]
+    heard: list[bytes] = []
+    while frames[2] not in heard:
+        heard.append(wire.recv(2000))
+    assert [frame for frame in heard if frame in frames] == [frames[0], frames[2]]
+    assert neighbours.send_many([]) == []
+    wire.close()
+    neighbours.close()
+
+
 def test_reports_of_local_groups_are_silenced_and_restored(tmp_path: Path) -> None:
     setting = tmp_path / "setting"
     complaints: list[str] = []

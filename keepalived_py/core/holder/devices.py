@@ -249,7 +249,7 @@ class _Plan:
         moves = virtual.use_vmac or (instance.vmac_addresses and not (at_home and same_family))
         if not moves or not virtual.interface or not is_ethernet(self.interfaces, virtual.interface):
             return virtual
-        return replace(virtual, interface=self._address_device(instance, virtual))
+        return replace(virtual, interface=self._address_device(instance, virtual), use_vmac=True)
 
     def _address_device(self, instance: Instance, virtual: VirtualAddress) -> InterfaceName:
         family, base = virtual.address.version, virtual.interface
