@@ -10,6 +10,9 @@ import asyncio
 import itertools
 import json
 import os
+import select
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -484,6 +487,27 @@ def test_the_source_follows_the_interface_below(tmp_path: Path) -> None:
         run("ip", "-n", ours.name, "addr", "del", "fe80::42/64", "dev", "eth0")
         ours.await_(lambda: ours.devices.follow(InterfaceName("eth0")))
         assert on_device() == {"fe80::ff:fe00:0"}
+
+
+def test_nobody_hears_of_a_device_without_a_source(tmp_path: Path) -> None:
+    """Whoever listens to the kernel hears of the new address before the old one goes."""
+    with pair_of(tmp_path) as pair:
+        ours = pair.ours
+        ours.settle(ours.load(instance("V6", "eth0", 5, "use_vmac"), tmp_path))
+        index = json.loads(run("ip", "-n", ours.name, "-j", "link", "show", "vrrp.5"))[0]["ifindex"]
+        with inside(ours.name):
+            told = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+        with told:
+            told.bind((0, 0x100))  # RTMGRP_IPV6_IFADDR
+            for number in range(1, 21):
+                run("ip", "-n", ours.name, "addr", "add", f"fe80::{number}/64", "dev", "eth0", "nodad")
+                ours.await_(lambda: ours.devices.follow(InterfaceName("eth0")))
+            kinds = []
+            while select.select([told], [], [], 0.1)[0]:
+                news = told.recv(1 << 16)
+                if int.from_bytes(news[20:24], sys.byteorder) == index:
+                    kinds.append(int.from_bytes(news[4:6], sys.byteorder))
+        assert kinds == [20, 21] * 20  # RTM_NEWADDR, RTM_DELADDR
 
 
 def test_the_loop_goes_on_while_devices_are_made(tmp_path: Path) -> None:

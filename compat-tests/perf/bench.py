@@ -16,7 +16,8 @@ Needs root.
   flood     the same under 50,000 bad packets a second
   reload    the same through reloads of 1,000 instances, nothing changed
   handover  SIGTERM of the master: how much later than Skew_Time the backup takes over
-  failover  SIGKILL of the master: how much later than Master_Down_Interval, 1 and 100 instances
+  failover  SIGKILL of the master: how much later than Master_Down_Interval
+  swarm     the same with 100 instances, and when the last of all addresses is announced
   wide      an instance with 255 addresses is taken over
 """
 
@@ -80,6 +81,7 @@ MEASURES: dict[str, Callable[[list[str], argparse.Namespace], Measured]] = {
     "reload": steady.reload,
     "handover": takeovers.handover,
     "failover": takeovers.failover,
+    "swarm": takeovers.swarm,
     "wide": takeovers.wide,
 }
 

@@ -116,15 +116,23 @@ def _takeovers(kinds: list[str], runs: int, routers: Routers, kill: bool) -> Mea
 
 
 def failover(kinds: list[str], options: Namespace) -> Measured:
-    """SIGKILL at advert_int 1, 0.1 and 0.01, with one and with a hundred instances."""
+    """SIGKILL of the master of one instance at advert_int 1, 0.1 and 0.01."""
+    return _at_intervals(kinds, options.runs, 1, (1.0, 0.1, 0.01))
+
+
+def swarm(kinds: list[str], options: Namespace) -> Measured:
+    """SIGKILL of the master of a hundred instances at advert_int 0.1 and 1.
+
+    At 10 ms they are more than one core can do in keepalived, too.
+    """
+    return _at_intervals(kinds, min(options.runs, _MOST_RUNS_OF_MANY), 100, (0.1, 1.0))
+
+
+def _at_intervals(kinds: list[str], runs: int, count: int, intervals_s: tuple[float, ...]) -> Measured:
     found: Measured = {kind: {} for kind in kinds}
-    for count in (1, 100):
-        for advert_s in (1.0, 0.1, 0.01):
-            runs = options.runs if count == 1 else min(options.runs, _MOST_RUNS_OF_MANY)
-            # A hundred instances at 10 ms are more than one core can do in keepalived, too.
-            if count == 1 or advert_s >= 0.1:
-                for kind, figures in _takeovers(kinds, runs, Routers(count, advert_s), kill=True).items():
-                    found[kind] |= figures
+    for advert_s in intervals_s:
+        for kind, figures in _takeovers(kinds, runs, Routers(count, advert_s), kill=True).items():
+            found[kind] |= figures
     return found
 
 

@@ -22,8 +22,8 @@ from keepalived_py.model.effects import Effect
 # Late enough for caches to stay warm until the deadline.
 _LEAD = Micros(1_000)
 # What one step takes, generously.
-_EACH = Micros(90)
-LONGEST_LEAD = Micros(12_000)
+_EACH = Micros(150)
+LONGEST_LEAD = Micros(18_000)
 # Deadlines that are so close to the first one belong to its swarm.
 _SWARM = Micros(5_000)
 # So long before the first deadline nothing more is worked out.

@@ -112,12 +112,14 @@ class Lanes:
         report: Report,
         limit_s: float,
         together: Callable[[], AbstractContextManager[None]] = nullcontext,
+        leisure: Callable[[], bool] = lambda: True,
     ) -> None:
         self._perform = perform
         self._perform_batch = perform_batch
         self._report = report
         self._limit_s = limit_s
         self._together = together
+        self._leisure = leisure
         self._asked = 0
         self._patient: list[_Lane] = []
         self._turn: asyncio.Handle | None = None
@@ -221,13 +223,13 @@ class Lanes:
         self._patient += lanes
         if self._turn is None:
             loop = asyncio.get_running_loop()
-            busy = self._asked > 0
-            self._turn = loop.call_later(_PATIENCE_S, self._resume) if busy else loop.call_soon(self._resume)
+            now = not self._asked and self._leisure()
+            self._turn = loop.call_soon(self._resume) if now else loop.call_later(_PATIENCE_S, self._resume)
 
     def _answered(self) -> None:
         """One request to the kernel less; nobody waits for the others any more after the last."""
         self._asked -= 1
-        if not self._asked and self._turn is not None:
+        if not self._asked and self._turn is not None and self._leisure():
             self._turn.cancel()
             self._turn = asyncio.get_running_loop().call_soon(self._resume)
 

@@ -50,7 +50,7 @@ _LEISURE_S = 0.02
 _SOON_S = 0.001
 _TOLD_AT_ONCE = 64
 # What is done on adverts alone before the rest of it is begun.
-_STEPS_AT_ONCE = 32
+_STEPS_AT_ONCE = 64
 
 Told = ev.EffectDone | ev.AddressAdded
 
@@ -75,7 +75,12 @@ class VrrpShell:
         self._announcer = Announcer(machine.neighbours, self._interfaces.get)
         performer = Performer(machine, self._announcer)
         self._lanes = Lanes(
-            performer.one, performer.batch, self._report, EFFECT_LIMIT_S, self._announcer.together
+            performer.one,
+            performer.batch,
+            self._report,
+            EFFECT_LIMIT_S,
+            self._announcer.together,
+            lambda: self._foresight.ends is None,
         )
         self._listeners = Listeners(self._on_packet, self._write_later)
         self._members: dict[str, tuple[str, ...]] = {}

@@ -16,6 +16,7 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -36,7 +37,8 @@ _MODE, _IPVLAN_FLAGS = 1, 2
 _IFA_ADDRESS = 1
 _UP = 0x1
 _SKIP_STATISTICS = 1 << 3
-_IFA_F_TENTATIVE = 0x40
+_IPV6_ADDRESS_GROUP = 0x100
+_NEWS_LIMIT_S = 0.1
 _SCOPE_LINK = 253
 _LARGEST = 1 << 17
 
@@ -60,6 +62,29 @@ class FoundLink:
     group: int
     kind: str
     mode: str
+
+
+def _told_address(told: Message) -> tuple[int, int, IPv6Address | None]:
+    """The link, the scope and the address that a message is about."""
+    _, _, _, scope, of_link = _ADDRESS_HEADER.unpack_from(told.payload)
+    one = address(split(told.payload, _ADDRESS_HEADER.size).get(_IFA_ADDRESS))
+    return of_link, scope, one if isinstance(one, IPv6Address) else None
+
+
+def _await_news(listening: socket.socket, index: int, new: IPv6Address) -> None:
+    """Wait until the kernel tells of `new` on a link; it does not while the link is down."""
+    end = time.monotonic() + _NEWS_LIMIT_S
+    while (left := end - time.monotonic()) > 0:
+        listening.settimeout(left)
+        try:
+            data = listening.recv(_LARGEST)
+        except OSError:
+            return
+        for told in rtnetlink.messages(data):
+            if told.kind == rtnetlink.NEW_ADDRESS:
+                of_link, _, one = _told_address(told)
+                if of_link == index and one == new:
+                    return
 
 
 class DeviceRequests:
@@ -157,20 +182,28 @@ class DeviceRequests:
         """Take an address off a link."""
         return self._change(_write().delete_address(address, length), index)
 
-    def link_local(self, index: int, *, usable: bool = False) -> list[IPv6Address]:
-        """The link-local addresses of a link, in the kernel's order; `usable`: without those still on trial."""
+    def replace_address(self, index: int, old: IPv6Address, new: IPv6Address, length: int) -> int:
+        """Put `new` on a link, deprecated, and take `old` off when everybody has been told of `new`.
+
+        The kernel tells of a new IPv6 address a moment after it was added, of a removal at once: who hears
+        of the removal first would take the link for one without an address.  The errno is that of adding.
+        """
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC) as told:
+            told.bind((0, _IPV6_ADDRESS_GROUP))
+            error = self.add_address(index, new, length, deprecated=True)
+            if error not in (0, errno.EEXIST):
+                return error
+            if not error:
+                _await_news(told, index, new)
+        self.delete_address(index, old, length)
+        return 0
+
+    def link_local(self, index: int) -> list[IPv6Address]:
+        """The link-local addresses of a link, in the kernel's order."""
         header = _ADDRESS_HEADER.pack(socket.AF_INET6, 0, 0, 0, 0)
-        found = []
-        for answer in self._ask(rtnetlink.dump(rtnetlink.GET_ADDRESS, header)):
-            if answer.kind != rtnetlink.NEW_ADDRESS:
-                continue
-            _, _, flags, scope, of_link = _ADDRESS_HEADER.unpack_from(answer.payload)
-            if usable and flags & _IFA_F_TENTATIVE:
-                continue
-            one = address(split(answer.payload, _ADDRESS_HEADER.size).get(_IFA_ADDRESS))
-            if scope == _SCOPE_LINK and of_link == index and isinstance(one, IPv6Address):
-                found.append(one)
-        return found
+        answers = self._ask(rtnetlink.dump(rtnetlink.GET_ADDRESS, header))
+        told = [_told_address(one) for one in answers if one.kind == rtnetlink.NEW_ADDRESS]
+        return [one for of_link, scope, one in told if scope == _SCOPE_LINK and of_link == index and one]
 
     # -- the conversation -----------------------------------------------------------
 

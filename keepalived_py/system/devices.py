@@ -24,7 +24,6 @@ news from an interface below: its link-local address or its VRF changed.
 import asyncio
 import errno
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -49,9 +48,6 @@ _WORDS = {DeviceKind.MACVLAN: "VMAC", DeviceKind.IPVLAN: "ipvlan"}
 _MACVLAN_IPV4 = {"arp_ignore": 1, "accept_local": 1, "rp_filter": 0, "promote_secondaries": 1}
 _MACVLAN_IPV6 = {"arp_ignore": 1}
 _BELOW = {"arp_ignore": 1, "arp_filter": 1}
-# How often, and how long in all, to look whether new link-local addresses are usable.
-_MOMENT_S = 0.002
-_PATIENCE_S = 0.5
 
 
 class DeviceLog(Protocol):
@@ -161,7 +157,6 @@ class _Works:
         self._promoted: dict[InterfaceName, int] = {}
         self._virtual: frozenset[Address] = frozenset()
         self._wanted: tuple[Device, ...] | None = None
-        self._patient_until = 0.0
         self._reverse_path = sysctl.ReversePathFilter(self._set_rp_filter)
 
     @property
@@ -360,26 +355,24 @@ class _Works:
             return
         wanted = self._link_local(device, base, root) if _needs_link_local(device) else None
         old = made.link_local
-        if wanted is not None and wanted != old:
-            error = self._requests.add_address(made.index, wanted, LINK_LOCAL_LENGTH, deprecated=True)
-            if error and error != errno.EEXIST:
-                self._say(f"({device.instance}) adding link-local address to {device.name} failed", False)
-                return
-        if old is not None and wanted != old:
-            if wanted is not None:
-                self._await_usable(made.index, wanted)
-            self._requests.delete_address(made.index, old, LINK_LOCAL_LENGTH)
+        if wanted == old:
+            return
+        error = self._change_link_local(made.index, old, wanted)
+        if error not in (0, errno.EEXIST):
+            self._say(f"({device.instance}) adding link-local address to {device.name} failed", False)
+            return
         made.link_local = wanted
 
-    def _await_usable(self, index: int, address: IPv6Address) -> None:
-        """The kernel tells of an IPv6 address when it is usable, a moment after it was added.
-
-        Who heard of the removal of the old one first would take the device for one without an address.
-        """
-        while address not in self._requests.link_local(index, usable=True):
-            if time.monotonic() > self._patient_until:
-                return
-            time.sleep(_MOMENT_S)
+    def _change_link_local(self, index: int, old: IPv6Address | None, new: IPv6Address | None) -> int:
+        """The errno of adding `new`; a link that is down has lost `old` already."""
+        has_old = old is not None and old in self._requests.link_local(index)
+        if old is not None and new is not None and has_old:
+            return self._requests.replace_address(index, old, new, LINK_LOCAL_LENGTH)
+        if old is not None and has_old:
+            self._requests.delete_address(index, old, LINK_LOCAL_LENGTH)
+        if new is None:
+            return 0
+        return self._requests.add_address(index, new, LINK_LOCAL_LENGTH, deprecated=True)
 
     def _give_own_address(self, made: _Made) -> None:
         device = made.device
@@ -472,7 +465,6 @@ class _Works:
         below = self._requests.link(base)
         if below is None:
             return
-        self._patient_until = time.monotonic() + _PATIENCE_S
         root, vrf = self._root(below), self._vrf(below)
         for name, made in list(self._made.items()):
             found = self._requests.link(name) if made.device.base == base else None

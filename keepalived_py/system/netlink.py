@@ -56,8 +56,8 @@ _EVENT_BUFFER = 4 * 1024 * 1024
 _LONGEST_DATAGRAM = 64 * 1024
 # How many datagrams are read before others have their turn.
 _AT_ONCE = 16
-# How long reports of the kernel wait while requests are under way.
-_PATIENCE_S = 0.003
+# So long after a request reports of the kernel wait once.
+_PATIENCE_S = 0.005
 _GROUPS = (
     rtnetlink.GROUP_LINK,
     rtnetlink.GROUP_IPV4_ADDRESS,
@@ -86,7 +86,7 @@ class Kernel:
         self._written: dict[tuple[type[KernelChange], int], tuple[object, Request]] = {}
         self._events: socket.socket | None = None
         self._readable = asyncio.Event()
-        self._under_way = 0
+        self._asked_at = -_PATIENCE_S
 
     async def open(self) -> None:
         """Open both sockets.  Raises OSError if the kernel refuses."""
@@ -151,7 +151,6 @@ class Kernel:
         outcomes: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
 
         def ended(answers: Sequence[Answer]) -> None:
-            self._under_way -= 1
             found = [_outcome(change, answer) for change, answer in zip(changes, answers, strict=True)]
             for place, outcome in enumerate(found):
                 if isinstance(outcome, Failed):
@@ -159,7 +158,7 @@ class Kernel:
             if not outcomes.done():
                 outcomes.set_result(found)
 
-        self._under_way += 1
+        self._asked_at = asyncio.get_running_loop().time()
         self._requests.perform(requests, ended)
         return outcomes
 
@@ -192,7 +191,7 @@ class Kernel:
         try:
             while self._events is events:
                 await self._readable.wait()
-                if self._under_way:
+                if loop.time() < self._asked_at + _PATIENCE_S:
                     # Mostly what we have just asked for: what we do with the answers comes first.
                     loop.remove_reader(events)
                     await asyncio.sleep(_PATIENCE_S)
