@@ -130,7 +130,10 @@ class Neighbour:
                 self._stop.wait(_REPEAT_S)
 
     def _read(self, ready: socket.socket) -> None:
-        frame, where = ready.recvfrom(4096)
+        try:
+            frame, where = ready.recvfrom(4096)
+        except OSError:  # the link went down: told once, on the socket
+            return
         heard = advert_of(where[0], frame)
         if heard is not None and heard.message[2]:
             self.heard[heard.key] = heard

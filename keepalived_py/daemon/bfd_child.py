@@ -58,6 +58,7 @@ class _Child:
         self._scheduler = scheduling.Scheduler(settings.log.info, "BFD")
         self._stop = asyncio.Event()
         self._unsaid: dict[str, bfd_lines.BfdLine] = {}
+        self._last: dict[str, bfd_lines.BfdLine] = {}
         self._saying: asyncio.TimerHandle | None = None
         self._sessions = Sessions(settings.log, self._tell)
 
@@ -103,7 +104,11 @@ class _Child:
     def _tell(self, session: Session) -> None:
         if self._settings.bfd_events is None or not session.settings.vrrp:
             return
-        self._unsaid[session.name] = bfd_lines.BfdLine(session.name, session.up, now())
+        # What is told again (for a VRRP process that came later) says the same as before, to the microsecond.
+        line = self._last.get(session.name)
+        if line is None or line.up is not session.up:
+            line = bfd_lines.BfdLine(session.name, session.up, now())
+        self._unsaid[session.name] = self._last[session.name] = line
         if self._saying is None:
             self._say()
 

@@ -61,7 +61,7 @@ class Parts:
         self._processes = ProcessWatch(self._feed, self._say, home_namespace)
         self._fifos = Fifos(of_vrrp, log.info, runner)
         self._configuration = Configuration()
-        self._sessions: dict[str, bool] = {}
+        self._sessions: dict[str, bfd_lines.BfdLine] = {}
         self._firewall: Firewall
         self._following: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -165,10 +165,10 @@ class Parts:
         for line in bfd_lines.receive(reader):
             state = "Up" if line.up else "Down"
             took_us = now() - line.at_us
-            if self._sessions.get(line.name) is not line.up:  # else it is told again, for who came later
+            if self._sessions.get(line.name) != line:  # else it is told again, for who came later
                 text = f"Received BFD event: instance {line.name} is in state {state}"
                 self._log.detail(f"{text} (delivered in {took_us} usec)")
-                self._sessions[line.name] = line.up
+                self._sessions[line.name] = line
             self._feed(ev.BfdChanged(line.name, line.up))
 
     def _say_filter(self, configuration: Configuration) -> None:

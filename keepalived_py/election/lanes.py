@@ -102,7 +102,8 @@ class Lanes:
 
     `perform` does one effect: it returns the outcome, or an awaitable of it.
     `perform_batch` does changes of the kernel's tables, with one outcome for each.
-    `report` is called with every outcome.  `limit_s` bounds each awaitable.
+    `report` is called with every outcome.  `limit_s` bounds each awaitable.  Inside `together` all
+    lanes take one turn.  Repetitions wait a little while there is no `leisure`: something is about to be due.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from keepalived_py.base.names import InstanceName, InterfaceName
 from keepalived_py.election import listening
 from keepalived_py.election.listening import PACKETS_AT_ONCE, Listeners, Repeats
 from keepalived_py.model.config import AuthType, Configuration, Globals, Instance
-from keepalived_py.model.effects import WriteLog
+from keepalived_py.model.effects import SendAdvert, WriteLog
 from keepalived_py.model.events import InterfaceAddress, InterfaceFacts
 from keepalived_py.model.packet import Advert, AdvertToSend
 from keepalived_py.model.vrrp import UnicastPeer
@@ -193,6 +193,33 @@ def test_a_device_that_came_back_is_listened_to() -> None:
             return bool(ears.heard)
 
         await ears.until(heard)
+
+    live(life)
+
+
+def test_adverts_that_are_sent_together_arrive_in_order() -> None:
+    async def life(ears: Ears) -> None:
+        ears.follow(instance("S", V0), instance("A", V1), instance("B", V1, vrid=52))
+        swarm = [SendAdvert(InstanceName("S"), advert(vrid=vrid)) for vrid in (52, 51, 52, 51)]
+        assert ears.listeners.send_all(swarm) == []
+        await ears.until(lambda: len(ears.heard) == 4)
+        assert ears.vrids() == [52, 51, 52, 51], "a few are judged each, even repetitions"
+        nowhere = SendAdvert(InstanceName("N"), advert(InterfaceName("none")))
+        failures = ears.listeners.send_all([swarm[0], nowhere, swarm[1]])
+        assert [(one, error) for one, _, error in failures] == [(nowhere, errno.ENODEV)]
+
+    live(life)
+
+
+def test_a_swarm_of_repetitions_is_read_to_its_end() -> None:
+    """The socket rests meanwhile; what comes after the swarm is heard."""
+
+    async def life(ears: Ears) -> None:
+        ears.follow(instance("S", V0), instance("A", V1), instance("B", V1, vrid=52))
+        ears.listeners.send_all([SendAdvert(InstanceName("S"), advert(vrid=51))] * 100)
+        ears.send(52)
+        await ears.until(lambda: any(isinstance(one, Advert) and one.vrid == 52 for _, one in ears.heard))
+        assert 4 <= ears.vrids().count(51) < 100
 
     live(life)
 
