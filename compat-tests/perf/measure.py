@@ -65,9 +65,14 @@ def pss_mib(root: int) -> float:
     return sum(_pss_kib(pid) for pid in children_of(root)) / 1024
 
 
-def _pss_kib(pid: int) -> int:
+def anonymous_mib(root: int) -> float:
+    """The part of it that is no file: what files take depends on how many other programs share them."""
+    return sum(_pss_kib(pid, "Pss_Anon:") for pid in children_of(root)) / 1024
+
+
+def _pss_kib(pid: int, which: str = "Pss:") -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return sum(int(line.split()[1]) for line in lines if line.startswith(which))
