@@ -48,7 +48,9 @@ check: setup
 	$(PYTEST) tests $(PURE:%=--ignore=%) -q -m 'not slow and not netns'
 
 test: setup-test check
-	$(PYTEST) tests compat-tests -q
+	$(PYTEST) tests -q -m 'slow or netns'
+	$(PYTEST) compat-tests -q -n 2 --dist loadfile -m 'not alone'
+	$(PYTEST) compat-tests -q -m alone
 
 format: setup
 	$(BIN)/ruff format .

@@ -16,7 +16,7 @@ from lab import Lab, laboratory, wait
 from program import Program
 from space import Space, inside, run
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 FRR = Path("/usr/lib/frr")
 MS = 1_000_000

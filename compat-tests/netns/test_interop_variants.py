@@ -15,7 +15,7 @@ from capture import Frame
 from lab import Lab, laboratory
 from variants import VARIANTS, Variant, file, gaps, holds_all, settled
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.netns, pytest.mark.alone, pytest.mark.timeout(90)]
 
 # What a loaded machine may add to the theory; early is never excused.
 SLACK_S = 0.35

@@ -21,7 +21,7 @@ from program import COMMANDS, children_of, environment
 from space import inside, run
 from variants import VARIANTS, file, holds_all
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 ETH_P_ALL = 3
 SEED = 20240607

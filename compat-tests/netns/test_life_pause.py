@@ -9,7 +9,7 @@ from configs import VIP
 from lab import SECOND_NS, Lab
 from life import MS, address_events, count_logged, for_a_while, go_on, router, stop, text, wait_advert
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 INTERVAL_S = 0.1
 FULL_S = 3 * INTERVAL_S + 2 * INTERVAL_S

@@ -10,7 +10,7 @@ from configs import Instance, script, whole
 from lab import SECOND_NS, Lab
 from twins import Twins
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 SECURE = ("enable_script_security",)
 Text = Callable[[Lab], str]

@@ -10,7 +10,7 @@ from configs import VIP, Instance, whole
 from lab import SECOND_NS, Lab
 from program import children_of
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 Pair = tuple[str, str]
 SLACK_S = 0.25
