@@ -88,7 +88,10 @@ class Parts:
         self._firewall = Firewall(configuration, self._log.info)
         planned = await self._planned(configuration)
         await self._devices.settle(planned)
-        self.interfaces = interfaces = await self._follow(planned)
+        await self._follow(planned)
+        # Read when nothing is waited for any more: until there is a shell, nobody hears of what changes
+        # (the address that a device gets comes a moment after the device).
+        self.interfaces = interfaces = self._linkbeat.corrected(await self._kernel.interfaces())
         self._log.detail("Registering gratuitous ARP shared channel")
         if any(_has_ipv6(instance) for instance in configuration.instances):
             self._log.detail("Registering gratuitous NDISC shared channel")
@@ -125,8 +128,8 @@ class Parts:
         await self._devices.settle(planned)
         await self._filter_devices()
 
-    async def _follow(self, planned: Configuration) -> dict[InterfaceName, ev.InterfaceFacts]:
-        """Look after what `planned` needs from now on; the interfaces, as they are with its devices."""
+    async def _follow(self, planned: Configuration) -> None:
+        """Look after what `planned` needs from now on."""
         interfaces = await self._known(planned)
         before, self._configuration = self._configuration.instances, planned
         self._firewall.follow(planned)
@@ -136,7 +139,6 @@ class Parts:
         if len(before) != len(planned.instances) or any(map(is_not, before, planned.instances)):
             # Requests are found by the very values that they are about.
             self._kernel.prepare(_changes(planned))
-        return interfaces
 
     def _size_buffers(self, configuration: Configuration) -> None:
         for line in self._kernel.size_buffers(configuration.globals.receive_buffers):

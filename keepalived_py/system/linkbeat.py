@@ -139,7 +139,7 @@ class Linkbeat:
         if self._polling is not None:
             self._polling.cancel()
         self._polling = asyncio.ensure_future(self._poll_for_ever()) if wanted else None
-        return {name: self._corrected(facts) for name, facts in interfaces.items()}
+        return self.corrected(interfaces)
 
     def feed(self, event: LinkChanged) -> None:
         """The kernel's news of an interface."""
@@ -178,6 +178,12 @@ class Linkbeat:
                 continue
             del listed[name]
         return listed
+
+    def corrected(
+        self, interfaces: Mapping[InterfaceName, InterfaceFacts]
+    ) -> dict[InterfaceName, InterfaceFacts]:
+        """`interfaces` with what the last poll found."""
+        return {name: self._corrected(facts) for name, facts in interfaces.items()}
 
     def _corrected(self, facts: InterfaceFacts) -> InterfaceFacts:
         if facts.name not in self._methods:
