@@ -125,7 +125,6 @@ def _run(options: Options, words: Sequence[str]) -> int:
         all_processes=options.all_processes,
         kinds=tuple(kind for kind in KINDS if kind.name not in options.left_out),
         keep_addresses=options.keep_addresses,
-        release_addresses=options.release_addresses,
         address_monitoring=options.address_monitoring,
         ignore_sigint=options.ignore_sigint,
         core_dump=options.core_dump,

@@ -10,16 +10,16 @@ import os
 import signal
 import socket
 
-from keepalived_py.base.errors import FatalStart, PermissionMissing
 from keepalived_py.core.bfd.state import Session
 from keepalived_py.daemon import bfd_lines
 from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon.bfd_sessions import Sessions
+from keepalived_py.daemon.child_process import ChildProcess, run_process
 from keepalived_py.daemon.children import ChildSettings
 from keepalived_py.model.config import Configuration
+from keepalived_py.model.globals import Globals, Process
 from keepalived_py.status import bfd_data, statistics
-from keepalived_py.system import scheduling
-from keepalived_py.system.loop import now, run, watch_pauses
+from keepalived_py.system.loop import now
 
 _SAY_AGAIN_S = 0.02
 _COLLECT_EVERY_S = 10.0
@@ -27,42 +27,23 @@ _COLLECT_EVERY_S = 10.0
 
 def run_child(configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> int:
     """The child's main, called after the fork; returns its exit code."""
-    return run(_live(configuration, settings, channel))
+    return run_process(lambda: _Child(configuration, settings, channel))
 
 
-async def _live(configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> int:
-    child = _Child(configuration, settings, channel)
-    try:
-        child.start()
-        await child.until_stopped()
-        return 0
-    except PermissionError as error:
-        raise PermissionMissing(f"BFD process may not open what it needs: {error}") from error
-    except OSError as error:
-        raise FatalStart(f"BFD process cannot go on: {error}") from error
-    finally:
-        # The end of the interpreter takes longer than a real-time process may run.
-        child.be_ordinary()
-
-
-class _Child:
+class _Child(ChildProcess):
     """The running process."""
 
+    title = "BFD"
+
     def __init__(self, configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> None:
-        self._configuration = configuration
-        self._settings = settings
+        super().__init__(configuration, settings, channel)
         self._log = settings.log
-        self._channel = channel
-        self._inbox = channels.Inbox(configuration)
-        self._collector = scheduling.Collector()
-        self._scheduler = scheduling.Scheduler(settings.log.info, "BFD")
-        self._stop = asyncio.Event()
         self._unsaid: dict[str, bfd_lines.BfdLine] = {}
         self._last: dict[str, bfd_lines.BfdLine] = {}
         self._saying: asyncio.TimerHandle | None = None
         self._sessions = Sessions(settings.log, self._tell)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Open everything and take the first step; raises OSError."""
         self._schedule()
         self._listen()
@@ -71,29 +52,17 @@ class _Child:
         self._collect()
         channels.send(self._channel, channels.Kind.READY)
 
-    async def until_stopped(self) -> None:
-        """Run until SIGTERM."""
-        await self._stop.wait()
+    async def end(self) -> None:
+        """Say goodbye."""
         await self._sessions.stop()
 
-    def be_ordinary(self) -> None:
-        """No real-time priority any more."""
-        self._scheduler.close()
-
-    def _schedule(self) -> None:
-        general = self._configuration.globals
-        self._scheduler.apply(general.bfd, general.max_auto_priority)
-        watch_pauses(general.min_auto_priority_delay_us, self._scheduler.late)
+    def process_settings(self, general: Globals) -> Process:
+        """`bfd_priority` and what goes with it."""
+        return general.bfd
 
     def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._channel.setblocking(False)
-        loop.add_reader(self._channel, self._on_channel)
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        # A terminal sends these to the whole group; the parent decides what they mean.
-        for number in (signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, lambda: None)
-        loop.add_signal_handler(signal.SIGUSR1, self._write_data)
+        super()._listen()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._write_data)
 
     def _collect(self) -> None:
         self._collector.collect()
@@ -125,19 +94,9 @@ class _Child:
 
     # -- the parent -----------------------------------------------------------------
 
-    def _on_channel(self) -> None:
-        messages = channels.receive(self._channel, self._inbox)
-        if messages is None:
-            asyncio.get_running_loop().remove_reader(self._channel)
-            self._stop.set()
-            return
-        for message in messages:
-            self._on_message(message)
-
-    def _on_message(self, message: channels.Message) -> None:
-        if message.kind is channels.Kind.STOP:
-            self._stop.set()
-        elif message.kind is channels.Kind.REPORT:
+    def on_message(self, message: channels.Message) -> None:
+        """A reload, or the wish to hear every state again."""
+        if message.kind is channels.Kind.REPORT:
             self._sessions.report()
         elif message.configuration is not None:
             self._reload(message.configuration)

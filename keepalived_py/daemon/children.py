@@ -47,8 +47,7 @@ class ChildSettings:
     """What a child must know besides the configuration.
 
     `log` is the child's own.  `keep_addresses` (-V): at stop, send no resignation and
-    leave addresses in place.  `release_addresses` (-X): when MASTER is left or at stop,
-    also take off virtual addresses that this run has not put on.
+    leave addresses in place.
     `address_monitoring` (-a): log every address change.
     `pid_file` is written and removed around the child's work, not by it.
     `home_namespace`: a descriptor of the network namespace that was left for `net_namespace`.
@@ -60,7 +59,6 @@ class ChildSettings:
     log: Log
     pid_file: str
     keep_addresses: bool = False
-    release_addresses: bool = False
     address_monitoring: bool = False
     home_namespace: int | None = None
     bfd_events: socket.socket | None = None

@@ -17,7 +17,6 @@ from keepalived_py.model.scripts import Command
 
 _GRACE_S = 2.0
 _ESCALATION = (signal.SIGTERM, signal.SIGKILL)
-_UNSAFE_VARIABLES = ("IFS", "LD_PRELOAD", "LD_LIBRARY_PATH")
 
 
 class Hook:
@@ -84,6 +83,8 @@ def _spawn(command: Command) -> int:
     """Start `command` as its user, in a process group of its own; the pid.  Raises OSError, ValueError."""
     import subprocess  # few configurations have such scripts
 
+    from keepalived_py.system.spawner import script_environment
+
     root = os.geteuid() == 0
     running = subprocess.Popen(
         command.argv,
@@ -91,7 +92,7 @@ def _spawn(command: Command) -> int:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        env={name: value for name, value in os.environ.items() if name not in _UNSAFE_VARIABLES},
+        env=script_environment(os.environ),
         user=command.uid if root else None,
         group=command.gid if root else None,
         extra_groups=[command.gid] if root else None,

@@ -53,7 +53,6 @@ class RunSettings:
     all_processes: bool = False
     kinds: tuple[ChildKind, ...] = KINDS
     keep_addresses: bool = False
-    release_addresses: bool = False
     address_monitoring: bool = False
     ignore_sigint: bool = False
     core_dump: bool = False
@@ -202,7 +201,6 @@ def _watch(
             log=log.renamed(log.settings.ident.replace("Keepalived", kind.ident, 1)),
             pid_file=files.children[kind.name],
             keep_addresses=settings.keep_addresses,
-            release_addresses=settings.release_addresses,
             address_monitoring=settings.address_monitoring,
             home_namespace=home,
             process_name=kind.process_name,

@@ -12,19 +12,20 @@ import socket
 import traceback
 
 from keepalived_py.base.clock import SECOND, Micros
-from keepalived_py.base.errors import FatalStart, PermissionMissing
 from keepalived_py.core import node as core
 from keepalived_py.core.vrrp.timing import master_down_interval
 from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon import naming
+from keepalived_py.daemon.child_process import ChildProcess, run_process
 from keepalived_py.daemon.children import ChildSettings
 from keepalived_py.daemon.vrrp_parts import Parts
 from keepalived_py.election.vrrp import VrrpShell
 from keepalived_py.model.config import Configuration
 from keepalived_py.model.events import AddressAdded, AddressRemoved
+from keepalived_py.model.globals import Globals, Process
 from keepalived_py.status import statistics
 from keepalived_py.system import scheduling
-from keepalived_py.system.loop import now, run, watch_pauses
+from keepalived_py.system.loop import now, watch_pauses
 from keepalived_py.system.processes import Runner
 
 # A collection takes a fraction of a millisecond; it never starts this close to a deadline.
@@ -40,7 +41,7 @@ _NOT_YET: dict[int, str] = {
 
 def run_child(configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> int:
     """The child's main, called after the fork; returns its exit code."""
-    return run(_live(configuration, settings, channel))
+    return run_process(lambda: _Child(configuration, settings, channel))
 
 
 def _own_umask() -> int:
@@ -50,31 +51,13 @@ def _own_umask() -> int:
     return mask
 
 
-async def _live(configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> int:
-    child = _Child(configuration, settings, channel)
-    try:
-        await child.start()
-        return await child.until_stopped()
-    except PermissionError as error:
-        raise PermissionMissing(f"VRRP process may not open what it needs: {error}") from error
-    except OSError as error:
-        raise FatalStart(f"VRRP process cannot go on: {error}") from error
-    finally:
-        # The end of the interpreter takes longer than a real-time process may run.
-        child.be_ordinary()
-
-
-class _Child:
+class _Child(ChildProcess):
     """The running process."""
 
+    title = "VRRP"
+
     def __init__(self, configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> None:
-        self._configuration = configuration
-        self._settings = settings
-        self._channel = channel
-        self._inbox = channels.Inbox(configuration)
-        self._collector = scheduling.Collector()
-        self._scheduler = scheduling.Scheduler(settings.log.info)
-        self._stop = asyncio.Event()
+        super().__init__(configuration, settings, channel)
         self._reloading: asyncio.Task[None] | None = None
         self._waiting: Configuration | None = None
         self._parts: Parts
@@ -96,24 +79,20 @@ class _Child:
         self._watch_pauses()
         channels.send(self._channel, channels.Kind.READY)
 
-    async def until_stopped(self) -> int:
-        """Run until SIGTERM; returns the exit code."""
-        await self._stop.wait()
+    async def end(self) -> None:
+        """Resign, and give everything back."""
         if self._reloading is not None:
             self._reloading.cancel()
         release = not self._settings.keep_addresses
         await self._shell.stop(release=release)
         await self._parts.close(release)
-        return 0
 
-    def be_ordinary(self) -> None:
-        """No real-time priority any more."""
-        self._scheduler.close()
+    def process_settings(self, general: Globals) -> Process:
+        """`vrrp_priority` and what goes with it."""
+        return scheduling.vrrp_process(general)
 
     def _schedule(self) -> None:
-        general = self._configuration.globals
-        self._scheduler.apply(scheduling.vrrp_process(general), general.max_auto_priority)
-        watch_pauses(general.min_auto_priority_delay_us, self._scheduler.late)
+        super()._schedule()
         # Unicast instances have a pair of sockets each.
         scheduling.allow_descriptors(_DESCRIPTORS + 2 * len(self._configuration.instances))
 
@@ -124,16 +103,11 @@ class _Child:
         watch_pauses(Micros(shortest // 2), self._shell.on_pause)
 
     def _listen(self) -> None:
+        super()._listen()
         loop = asyncio.get_running_loop()
-        self._channel.setblocking(False)
-        loop.add_reader(self._channel, self._on_channel)
         events = self._settings.bfd_events
         if events is not None:
             loop.add_reader(events, self._parts.hear_bfd, events)
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        # A terminal sends these to the whole group; the parent decides what they mean.
-        for number in (signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, lambda: None)
         loop.add_signal_handler(signal.SIGUSR2, self._write_statistics)
         for unwritten, what in _NOT_YET.items():
             loop.add_signal_handler(unwritten, self._settings.log.info, f"{what} is not written yet")
@@ -152,19 +126,9 @@ class _Child:
 
     # -- the parent -----------------------------------------------------------
 
-    def _on_channel(self) -> None:
-        messages = channels.receive(self._channel, self._inbox)
-        if messages is None:
-            asyncio.get_running_loop().remove_reader(self._channel)
-            self._stop.set()
-            return
-        for message in messages:
-            self._on_message(message)
-
-    def _on_message(self, message: channels.Message) -> None:
-        if message.kind is channels.Kind.STOP:
-            self._stop.set()
-        elif message.configuration is not None:
+    def on_message(self, message: channels.Message) -> None:
+        """A reload; the latest of those that come meanwhile is taken next."""
+        if message.configuration is not None:
             self._waiting = message.configuration
             if self._reloading is None:
                 self._reloading = asyncio.get_running_loop().create_task(self._reload())

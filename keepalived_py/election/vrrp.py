@@ -119,9 +119,7 @@ class VrrpShell:
             self._events.extend(self._told)
             self._told.clear()
         self._events.append(event)
-        if not self._handling and self.node is not None:
-            self._handling = True
-            self._handle_waiting()
+        self._handle_now()
 
     def replace(self, configuration: Configuration) -> None:
         """A reload: from now on `configuration` holds."""
@@ -207,6 +205,10 @@ class VrrpShell:
             self._events.append(self._told.popleft())
         if self._told:
             self._loop.call_soon(self._tell)
+        self._handle_now()
+
+    def _handle_now(self) -> None:
+        """Handle what waits, unless that is being done, or there is no node yet."""
         if self._events and not self._handling and self.node is not None:
             self._handling = True
             self._handle_waiting()

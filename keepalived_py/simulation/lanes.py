@@ -9,8 +9,7 @@ packet filter is another part of the kernel, with troubles of its own (`simulati
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from random import Random
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from keepalived_py.base.clock import MILLISECOND
@@ -34,7 +33,7 @@ from keepalived_py.model.events import EffectDone, Event
 from keepalived_py.simulation.bounds import LANE_LIMIT_US
 from keepalived_py.simulation.faults import Trouble
 from keepalived_py.simulation.filter import REFUSALS, Blocking, Filter
-from keepalived_py.simulation.kernel import Kernel
+from keepalived_py.simulation.filter import Shell as FilterShell
 
 Change = KernelChange | Blocking
 Laned = Change | SendNeighbour | RunNotify
@@ -42,22 +41,8 @@ TABLES = (AddAddress, DeleteAddress, AddRoute, DeleteRoute, AddRule, DeleteRule)
 CHANGES = (*TABLES, BlockAddresses, UnblockAddresses)
 
 
-class Shell(Protocol):
+class Shell(FilterShell, Protocol):
     """What lanes need of the router that they belong to."""
-
-    kernel: Kernel
-    troubles: set[Trouble]
-
-    @property
-    def now(self) -> int:
-        """Virtual microseconds."""
-
-    @property
-    def random(self) -> Random:
-        """The run's random stream."""
-
-    def later(self, when: int, work: Callable[[], object]) -> None:
-        """Do `work` at `when`, unless the process is dead by then."""
 
     def netlink(self, event: Event) -> None:
         """The kernel reports `event` to everybody."""

@@ -88,7 +88,7 @@ def tell(connection: socket.socket, message: Message) -> None:
 
 
 def told(connection: socket.socket) -> Any | None:
-    """The next message to a helper; None: the other side has left."""
+    """The next message from the other side; None: it has left.  BlockingIOError: none yet."""
     try:
         data = connection.recv(LONGEST_MESSAGE)
     except ConnectionError:
@@ -155,13 +155,11 @@ class Helper:
     def _readable(self) -> None:
         assert self._connection is not None
         try:
-            data = self._connection.recv(LONGEST_MESSAGE)
+            message = told(self._connection)
         except BlockingIOError:
             return
-        except ConnectionError:
-            data = b""
-        if data:
-            self._heard(json.loads(data))
+        if message is not None:
+            self._heard(message)
             return
         self._leave()
         self._again = self._loop.call_later(AGAIN_AFTER_S, self._once_more)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from keepalived_py.model.config import Command
 from keepalived_py.model.effects import RunCheck
 from keepalived_py.model.events import ScriptFinished
-from keepalived_py.system.helper import LONGEST_MESSAGE
+from keepalived_py.system.helper import LONGEST_MESSAGE, told
 from keepalived_py.system.spawner import ScriptSettings, fork_spawner, script_environment
 
 # From SIGTERM after the time limit to SIGKILL.
@@ -171,15 +171,12 @@ class Runner:
 
     def _reported(self) -> None:
         try:
-            data = self._connection.recv(LONGEST_MESSAGE)
+            report = told(self._connection)
         except BlockingIOError:
             return
-        except ConnectionError:
-            data = b""
-        if not data:
+        if report is None:
             self._replace_spawner()
             return
-        report = json.loads(data)
         if "pid" in report:
             self._running[report["number"]].pid = report["pid"]
         else:

@@ -22,6 +22,7 @@ import ctypes
 import errno
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -94,7 +95,7 @@ class Ipv6Packet(NamedTuple):
 Packet = TypeVar("Packet")
 
 
-class VrrpSocket(Generic[Packet]):
+class VrrpSocket(ABC, Generic[Packet]):
     """A pair of open sockets.  `fileno` is the receiving one, to wait for.
 
     `heard_ns`: when the last packet that was received had come to the kernel, in nanoseconds of the
@@ -119,17 +120,18 @@ class VrrpSocket(Generic[Packet]):
         """The descriptor that adverts are sent through, for the log."""
         return self._sender.fileno()
 
+    @abstractmethod
     def join(self) -> None:
         """Join the group, if there is one; may wait for others.  Raises OSError if the kernel refuses."""
-        raise NotImplementedError
 
+    @abstractmethod
     def send(self, packet: bytes, source: Address, destination: Address, ttl: int | None) -> int:
         """Send a packet at once; 0, or the errno of the failure.
 
         `source` and `ttl` (None: as the kernel has it) are what the IPv6 header says.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def receive(self) -> Packet | None:
         """The next packet, or None if there is none.
 
@@ -137,7 +139,6 @@ class VrrpSocket(Generic[Packet]):
         An error that the kernel reports on the socket (the link went down) is
         taken off it, like a lost packet.
         """
-        raise NotImplementedError
 
     def drain(self, limit: int) -> Iterator[Packet]:
         """Up to `limit` packets that are there now; the rest keeps the socket readable."""

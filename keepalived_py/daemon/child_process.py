@@ -1,0 +1,102 @@
+"""What every worker process is: a loop of its own, the parent's channel, and how it is scheduled.
+
+It lives from the fork until SIGTERM, until the parent says `stop`, or until the
+parent is gone.  What a kind of child does in between stands in a class of its own.
+"""
+
+import asyncio
+import signal
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from keepalived_py.base.errors import FatalStart, PermissionMissing
+from keepalived_py.daemon import channel as channels
+from keepalived_py.daemon.children import ChildSettings
+from keepalived_py.model.config import Configuration
+from keepalived_py.model.globals import Globals, Process
+from keepalived_py.system import scheduling
+from keepalived_py.system.loop import run, watch_pauses
+
+
+class ChildProcess(ABC):
+    """The running process.  `title` is what log lines call it.  Make it inside its running loop."""
+
+    title: ClassVar[str]
+
+    def __init__(self, configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> None:
+        self._configuration = configuration
+        self._settings = settings
+        self._channel = channel
+        self._inbox = channels.Inbox(configuration)
+        self._collector = scheduling.Collector()
+        self._scheduler = scheduling.Scheduler(settings.log.info, self.title)
+        self._stop = asyncio.Event()
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Open everything and take the first step; raises OSError."""
+
+    @abstractmethod
+    async def end(self) -> None:
+        """Give everything back, in order."""
+
+    @abstractmethod
+    def process_settings(self, general: Globals) -> Process:
+        """How this kind of process is scheduled."""
+
+    @abstractmethod
+    def on_message(self, message: channels.Message) -> None:
+        """The parent says something other than `stop`."""
+
+    async def live(self) -> int:
+        """The whole life; returns the exit code.  Raises FatalStart or PermissionMissing."""
+        try:
+            await self.start()
+            await self._stop.wait()
+            await self.end()
+        except PermissionError as error:
+            raise PermissionMissing(f"{self.title} process may not open what it needs: {error}") from error
+        except OSError as error:
+            raise FatalStart(f"{self.title} process cannot go on: {error}") from error
+        finally:
+            # The end of the interpreter takes longer than a real-time process may run.
+            self._scheduler.close()
+        return 0
+
+    def _schedule(self) -> None:
+        general = self._configuration.globals
+        self._scheduler.apply(self.process_settings(general), general.max_auto_priority)
+        watch_pauses(general.min_auto_priority_delay_us, self._scheduler.late)
+
+    def _listen(self) -> None:
+        """Hear the parent and the signals that every child knows."""
+        loop = asyncio.get_running_loop()
+        self._channel.setblocking(False)
+        loop.add_reader(self._channel, self._on_channel)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        # A terminal sends these to the whole group; the parent decides what they mean.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, lambda: None)
+
+    def _on_channel(self) -> None:
+        messages = channels.receive(self._channel, self._inbox)
+        if messages is None:
+            asyncio.get_running_loop().remove_reader(self._channel)
+            self._stop.set()
+            return
+        for message in messages:
+            if message.kind is channels.Kind.STOP:
+                self._stop.set()
+            else:
+                self.on_message(message)
+
+
+def run_process(make: Callable[[], ChildProcess]) -> int:
+    """A child's main: a loop, and in it what `make` gives; returns the exit code."""
+
+    async def life() -> int:
+        return await make().live()
+
+    return run(life())
