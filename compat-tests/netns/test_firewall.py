@@ -167,6 +167,19 @@ def test_virtual_mac_devices(space: Space, tmp_path: Path, options: str) -> None
     assert not any("vmac_" in line and "mld-report" not in line for line in newer - older)
 
 
+def await_listening(space: Space, heard: Path) -> None:
+    """Change a table of our own until the monitor that writes to `heard` tells of it: it listens then."""
+    with inside(space.node(1)):
+        run("nft", "add table ip probe; add set ip probe seen { type ipv4_addr; }")
+
+        def told() -> bool:
+            run("nft", "add element ip probe seen { 192.0.2.1 }; flush set ip probe seen")
+            return "probe" in heard.read_text()
+
+        wait(told, 20, "the monitor listens")
+        run("nft", "delete table ip probe")
+
+
 def test_addresses_that_change_places_in_a_reload_are_closed_all_the_time(
     space: Space, tmp_path: Path
 ) -> None:
@@ -184,6 +197,7 @@ def test_addresses_that_change_places_in_a_reload_are_closed_all_the_time(
         try:
             wait(lambda: all(each in ruleset(space) for each in FOUR), 20, "MASTER of both")
             monitor = subprocess.Popen(watch, stdout=changes)
+            await_listening(space, tmp_path / "changes")
 
             def reload_to(text: str, done: str) -> None:
                 ours.config_path.write_text(text)
