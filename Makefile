@@ -7,12 +7,14 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # Which seeds the long simulation plays, how long the mixed cluster runs, and what else the benchmark shall be told.
 SOAK_SEEDS ?= 0..10000
+RAFT_SEEDS ?= 0..10000
 SOAK_MINUTES ?= 30
 PERF_OPTIONS ?=
+RAFT_OPTIONS ?=
 # Tests in which no clock matters; they run side by side.
 PURE := tests/config tests/cli tests/diagnostics
 
-.PHONY: help setup setup-test run test check format man perf soak soak-simulation clean
+.PHONY: help setup setup-test run test check format man perf bench-raft soak soak-simulation simulate-raft clean
 
 help:
 	@echo 'make run              two nodes in network namespaces: watch a reload and a failover (root)'
@@ -22,8 +24,10 @@ help:
 	@echo 'make format           let ruff rewrite what it can'
 	@echo 'make man              write the manual pages anew from the keyword table'
 	@echo 'make perf             benchmarks beside the real keepalived (root)'
+	@echo 'make bench-raft       clusters in network namespaces: every fault many times, and its times (root)'
 	@echo 'make soak             255 instances beside the real keepalived for SOAK_MINUTES (30; root)'
 	@echo 'make soak-simulation  the simulation over SOAK_SEEDS (0..10000)'
+	@echo 'make simulate-raft    the election by quorum in virtual time over RAFT_SEEDS (0..10000)'
 
 setup:
 	@scripts/setup.sh run
@@ -49,8 +53,9 @@ check: setup
 
 test: setup-test check
 	$(PYTEST) tests -q -m 'slow or netns'
-	$(PYTEST) compat-tests -q -n 2 --dist loadfile -m 'not alone'
-	$(PYTEST) compat-tests -q -m alone
+	$(PYTEST) compat-tests -q -n 2 --dist loadfile -m 'not alone' --ignore=compat-tests/raft
+	$(PYTEST) compat-tests -q -m alone --ignore=compat-tests/raft
+	$(PYTEST) compat-tests/raft -q -n 2 --dist loadfile
 
 format: setup
 	$(BIN)/ruff format .
@@ -62,11 +67,18 @@ man: setup
 perf: setup-test
 	$(BIN)/python compat-tests/perf/bench.py $(PERF_OPTIONS)
 
+bench-raft: setup-test
+	$(BIN)/python compat-tests/raft/bench_raft.py $(RAFT_OPTIONS)
+
 soak: setup-test
 	$(BIN)/python compat-tests/perf/soak.py $(SOAK_MINUTES)
 
 soak-simulation: setup
 	$(BIN)/python -m keepalived_py.simulation --seeds $(SOAK_SEEDS)
+
+simulate-raft: setup
+	$(BIN)/python -m keepalived_py.simulation.raft --seeds $(RAFT_SEEDS)
+	$(BIN)/python -m keepalived_py.simulation.raft.failover
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

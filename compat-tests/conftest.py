@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "config"))
 sys.path.insert(0, str(Path(__file__).parent / "netns"))
+sys.path.insert(0, str(Path(__file__).parent / "raft"))
 
 from lab import Lab, laboratory
 from twins import Twins

@@ -19,7 +19,8 @@ from pathlib import Path
 import lark
 import pytest
 
-from keepalived_py.config.host import FileStatus, RealHost
+from keepalived_py.base.names import Address
+from keepalived_py.config.host import FileStatus, RealHost, Secret
 from keepalived_py.config.load import Loaded, load
 from keepalived_py.diagnostics.report import Severity
 
@@ -98,6 +99,12 @@ class MachineOfTheSamples(RealHost):
     def real_path(self, path: str) -> str:
         return path
 
+    def addresses(self) -> tuple[Address, ...] | None:
+        return None
+
+    def secret(self, path: str, most: int) -> Secret | None:
+        return Secret(0o100600, b"k" * 32)
+
 
 def read_sample(name: Path) -> Loaded:
     return load(str(ROOT / "samples" / name), config_id="", host=MachineOfTheSamples())
@@ -112,7 +119,7 @@ WARNED = ("dual-master-lvs-fwmark", "auth-hmac")
 def test_sample_loads(name: Path) -> None:
     loaded = read_sample(name)
     assert loaded.start_exit_code is None, loaded.diagnostics
-    assert loaded.configuration.instances
+    assert loaded.configuration.instances or name.stem == "witness"
     if name.parts[0] in WARNED:
         assert loaded.test_exit_code == 5
     else:
@@ -124,8 +131,10 @@ def test_there_are_two_nodes_of_each_sample() -> None:
     by_folder: dict[str, list[str]] = {}
     for name in SAMPLES:
         by_folder.setdefault(name.parts[0], []).append(name.name)
-    assert len(by_folder) == 16
-    assert all(files == ["node1.conf", "node2.conf"] for files in by_folder.values())
+    assert len(by_folder) == 19
+    thirds = {folder: files[2:] for folder, files in by_folder.items() if files[2:]}
+    assert thirds == {"raft-three-nodes": ["node3.conf"], "raft-two-and-witness": ["witness.conf"]}
+    assert all(files[:2] == ["node1.conf", "node2.conf"] for files in by_folder.values())
 
 
 @pytest.mark.parametrize("folder", sorted({name.parts[0] for name in SAMPLES}))

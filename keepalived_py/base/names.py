@@ -9,5 +9,7 @@ InstanceName = NewType("InstanceName", str)
 InterfaceName = NewType("InterfaceName", str)
 ScriptName = NewType("ScriptName", str)
 GroupName = NewType("GroupName", str)
+MemberId = NewType("MemberId", str)
+LeaseName = NewType("LeaseName", str)
 
 Address = IPv4Address | IPv6Address

@@ -25,6 +25,11 @@ COMMANDS = {
     "convert": "Turn keepalived.conf into keep-vip's YAML, or the other way round",
     "completion": "Print the completion script of a shell",
     "start": "Run with keep-vip's YAML, as its systemd unit calls it",
+    "witness": "Run a member that votes and never holds anything",
+    "status": "Show the members and leases of a cluster",
+    "transfer": "Hand a lease over to another member",
+    "maintenance": "Have a member hold nothing, or compete again",
+    "history": "Show who has held what in a cluster",
 }
 
 

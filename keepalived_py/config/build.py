@@ -8,7 +8,7 @@ from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.config.correct import OWNER_PRIORITY
 from keepalived_py.config.draft import Draft, built
 from keepalived_py.config.host import Host
-from keepalived_py.config.written import Written
+from keepalived_py.config.written import Written, election_of
 from keepalived_py.model.config import Configuration
 from keepalived_py.model.globals import Globals
 from keepalived_py.model.vrrp import (
@@ -51,6 +51,7 @@ def build(written: Written, host: Host) -> Configuration:
         ssl=built(written.ssl),
         server_groups=_all(written.server_groups),
         virtual_servers=built(written.virtual_servers),
+        raft=built(written.raft),
     )
 
 
@@ -77,6 +78,8 @@ def _instance(one: Draft[Instance], written: Written) -> Instance:
         check_unicast_source=one.check_unicast_source or bool(common.check_unicast_src and one.unicast_peers),
         v3_checksum_as_v2=_asked(one.v3_checksum_as_v2, common.v3_checksum_as_v2),
         smtp_alert=_choose(one.smtp_alert, _alert(written)),
+        election=election_of(written, one),
+        dead_man=_choose(one.dead_man, common.dead_man),
         notify_priority_changes=_choose(
             one.notify_priority_changes,
             _choose(group and group.notify_priority_changes, common.notify_priority_changes),

@@ -15,6 +15,8 @@ from typing import Any
 from keepalived_py.base.clock import SECOND
 from keepalived_py.base.names import Address
 from keepalived_py.base.record import Record, Struct, fresh
+from keepalived_py.config import cluster_raft
+from keepalived_py.config.cluster_raft import is_witness
 from keepalived_py.config.cluster_servers import server_findings
 from keepalived_py.config.facts import KnowsAddresses
 from keepalived_py.config.lint.advice import Subject
@@ -22,7 +24,7 @@ from keepalived_py.config.lint.instances import MOST_PRIORITY, OWNER_PRIORITY, T
 from keepalived_py.config.lint.places import entry_place, nearest
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Diagnostic, Severity
-from keepalived_py.model.config import AuthType, InitialState, Instance
+from keepalived_py.model.config import AuthType, Election, InitialState, Instance
 
 ERROR, WARNING, HINT = Severity.ERROR, Severity.WARNING, Severity.HINT
 SECRET = "cluster-password"  # whose lines are not shown
@@ -43,6 +45,9 @@ CODES = {
     "cluster-nopreempt": "nopreempt where it changes nothing",
     "cluster-weight": "weights that cannot change the winner",
     "cluster-sync-group": "sync groups with different members",
+    "cluster-election": "one instance that a quorum elects in one file, and adverts in another",
+    cluster_raft.CODE: "members of a quorum with different lists, or two of one name",
+    cluster_raft.KEY: "members of a quorum with different keys",
     "cluster-virtual-servers": "virtual servers that one node lacks or that have other real servers",
 }
 
@@ -82,14 +87,16 @@ def cluster_findings(subjects: Sequence[Subject]) -> list[Diagnostic]:
         if len(router.members) < len(subjects):
             found.extend(_alone(router, subjects))
         for one, other in router.pairs():
-            for rule in PAIR_RULES:
+            for rule in _rules(one, other):
                 found.extend(rule(one, other))
-        for together in ROUTER_RULES:
-            found.extend(together(router))
+        if all(_adverts(member) for member in router.members):
+            for together in ROUTER_RULES:
+                found.extend(together(router))
     found.extend(_router_ids(routers))
     for first, second in combinations(subjects, 2):
         found.extend(_groups(first, second))
         found.extend(server_findings(first, second))
+        found.extend(cluster_raft.raft_findings(first, second))
     return found
 
 
@@ -126,7 +133,31 @@ def _join(member: Member, routers: list[Router]) -> None:
 
 
 def _wire(one: Instance) -> tuple[object, ...]:
+    """What two instances share that are one router; a lease is known by its name alone."""
+    if one.election is Election.RAFT:
+        return (one.name,)
     return one.vrid, one.family, one.interface
+
+
+def _adverts(member: Member) -> bool:
+    return member.instance.election is Election.VRRP
+
+
+def _rules(one: Member, other: Member) -> tuple[Callable[[Member, Member], Iterator[Diagnostic]], ...]:
+    """Who is elected by a quorum needs no more than the same addresses."""
+    if _adverts(one) and _adverts(other):
+        return PAIR_RULES
+    return (_same_election, _same_addresses, _same_prefixes)
+
+
+def _same_election(one: Member, other: Member) -> Iterator[Diagnostic]:
+    if _adverts(one) != _adverts(other):
+        quorum, adverts = (other, one) if _adverts(one) else (one, other)
+        text = (
+            f"election raft in {quorum.subject.file}, election vrrp in {adverts.subject.file}: "
+            "two holders, since neither hears the other"
+        )
+        yield _between("cluster-election", ERROR, one, other, text, "election")
 
 
 # What is said -----------------------------------------------------------------
@@ -159,12 +190,19 @@ def _between(
 
 def _alone(router: Router, subjects: Sequence[Subject]) -> Iterator[Diagnostic]:
     has = [member.subject for member in router.members]
-    missing = [subject.file for subject in subjects if not any(subject is one for one in has)]
+    missing = [
+        subject.file
+        for subject in subjects
+        if not any(subject is one for one in has) and not is_witness(subject)
+    ]
+    if not missing:
+        return
     member = router.members[0]
+    wire = f" or with virtual_router_id {member.instance.vrid} on {member.instance.interface}"
     yield Diagnostic(
         "cluster-instance-missing",
-        f"({member.instance.name}) {', '.join(missing)} has no instance of this name "
-        f"or with virtual_router_id {member.instance.vrid} on {member.instance.interface}",
+        f"({member.instance.name}) {', '.join(missing)} has no instance of this name"
+        + (wire if _adverts(member) else ""),
         WARNING,
         member.at(),
         None,
@@ -247,8 +285,9 @@ def _same_keys(one: Member, other: Member, mine: Any, theirs: Any) -> Iterator[D
 
 
 def _same_addresses(one: Member, other: Member) -> Iterator[Diagnostic]:
+    refused = "keepalived up to 2.2 refuses such adverts: two masters"
     for field, keyword, why in (
-        ("addresses", "virtual_ipaddress", "keepalived up to 2.2 refuses such adverts: two masters"),
+        ("addresses", "virtual_ipaddress", refused if _adverts(one) else "a takeover loses an address"),
         ("excluded_addresses", "virtual_ipaddress_excluded", "a takeover loses an address"),
     ):
         mine = [each.address for each in getattr(one.instance, field)]

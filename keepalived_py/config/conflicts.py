@@ -28,6 +28,8 @@ def duplicate_ids(run: Run) -> bool:
     """Report instances that cannot be told apart on the wire; True if there are any."""
     spaces: dict[Key, list[One]] = {}
     for one in run.written.instances.values():
+        if not one.vrid:
+            continue
         spaces.setdefault((one.family, one.vrid, bool(one.unicast_peers)), []).append(one)
     clash = False
     for sharing in spaces.values():

@@ -14,7 +14,7 @@ from typing import Any
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address
-from keepalived_py.base.record import Record
+from keepalived_py.base.record import Record, replace
 from keepalived_py.config.blocks.values import quoted
 from keepalived_py.config.document import Directive, Statement, directive_of
 from keepalived_py.model.cluster import (
@@ -25,7 +25,8 @@ from keepalived_py.model.cluster import (
     LoadBalancer,
     Member,
 )
-from keepalived_py.model.config import Configuration, Instance
+from keepalived_py.model.config import Configuration, Election, Instance
+from keepalived_py.model.raft import PRESETS
 
 SECOND = 1_000_000
 DEFAULT_INTERVAL_S = 2
@@ -44,8 +45,10 @@ INSTANCE_KEYWORDS = frozenset(
         "garp_master_refresh",
         "garp_master_refresh_repeat",
         "nopreempt",
+        "election",
     }
 )
+RAFT_KEYWORDS = frozenset({"member", "node_id", "key_file", "timing"})
 SERVER_KEYWORDS = frozenset({"protocol", "real_server", "lvs_sched", "lb_algo"})
 
 
@@ -176,11 +179,12 @@ def to_cluster(
     chosen = _chosen(configuration, instance)
     if chosen is None:
         return None, (Note("there is no vrrp_instance: nothing that a cluster could be made of"),)
-    notes = list(_left_out(statements, chosen.name))
+    elected = chosen.election is Election.RAFT
+    notes = list(_left_out(statements, chosen.name, elected=elected))
     vip = _vip(chosen, notes)
     if vip is None:
         return None, (*notes, Note(f"vrrp_instance {chosen.name} has no IPv4 address: keep-vip needs one"))
-    members = _members(chosen, notes)
+    members = _voters(configuration.raft, notes) if elected else _members(chosen, notes)
     cluster = Cluster(
         name=chosen.name,
         interface=chosen.interface,
@@ -189,7 +193,13 @@ def to_cluster(
         members=members,
         load_balancers=tuple(_balancers(configuration.virtual_servers, notes)),
     )
-    return cluster, tuple(notes)
+    return (_as_elected(cluster, configuration.raft) if elected else cluster), tuple(notes)
+
+
+def _as_elected(cluster: Cluster, raft: Any) -> Cluster:
+    """With what this program alone reads in keep-vip's file."""
+    timing = next((name for name, found in PRESETS.items() if found == raft.timing), cluster.timing)
+    return replace(cluster, key_file=raft.key_file, timing=timing)
 
 
 def _chosen(configuration: Configuration, name: str) -> Instance | None:
@@ -230,6 +240,21 @@ def _members(instance: Instance, notes: list[Note]) -> tuple[Member, ...]:
     return tuple(Member(f"server{number}", one, RAFT_PORT) for number, one in enumerate(addresses, start=1))
 
 
+def _voters(raft: Any, notes: list[Note]) -> tuple[Member, ...]:
+    """The members of the quorum; keep-vip knows no witnesses and no names of hosts."""
+    found = []
+    for one in raft.members:
+        address = _address(one.endpoint.host)
+        if address is None:
+            notes.append(Note(f"member {one.id}: {one.endpoint} has no IP address, by which it is known"))
+            continue
+        if one.witness:
+            notes.append(Note(f"member {one.id}: a witness would hold the address like all others; left out"))
+            continue
+        found.append(Member(str(one.id), address, one.endpoint.port))
+    return tuple(found)
+
+
 def _interval(instance: Instance, notes: list[Note]) -> Micros:
     """keep-vip announces the address at every check, as garp_master_refresh does."""
     seconds = instance.garp.refresh_us // SECOND
@@ -266,7 +291,7 @@ def _service(server: Any) -> str:
     return f"fwmark {server.mark}" if server.mark is not None else f"group {server.group}"
 
 
-def _left_out(statements: Iterable[Statement], instance: str) -> Iterator[Note]:
+def _left_out(statements: Iterable[Statement], instance: str, *, elected: bool) -> Iterator[Note]:
     """A note for every statement without a counterpart; what is inside such a block is not named again."""
     for one in map(directive_of, statements):
         if one.keyword == "virtual_server":
@@ -275,6 +300,8 @@ def _left_out(statements: Iterable[Statement], instance: str) -> Iterator[Note]:
             yield from _of_real_servers(one, title)
         elif one.keyword == "vrrp_instance" and one.words[1:2] == (instance,):
             yield from _inside(one, f"vrrp_instance {instance}", INSTANCE_KEYWORDS)
+        elif one.keyword == "raft_cluster" and elected:
+            yield from _inside(one, one.keyword, RAFT_KEYWORDS)
         elif one.keyword == "vrrp_instance":
             yield Note(f"{' '.join(one.words)}: a keep-vip file has one address only", _place(one))
         elif one.keyword and one.keyword != "}":

@@ -44,12 +44,14 @@ def shown(keyword: Keyword[Any], record: Any, around: Any = None, *, secrets: bo
 def _alone(keyword: Keyword[Any], around: Any) -> bool:
     """Whether the default is the default whatever else is written.
 
-    A keyword that older versions do not know is not to be written for nothing, so the block around is asked.
+    A keyword that others do not know is not to be written for nothing, so the block around is asked,
+    or the globals where that is the whole file.
     """
-    if not keyword.inherited or keyword.since <= BASELINE:
+    if not keyword.inherited or not (keyword.extension or keyword.since > BASELINE):
         return not keyword.inherited
     name = keyword.attribute
-    return name in getattr(type(around), "fields", ()) and _default(around, name, getattr(around, name))
+    owner = around.globals if isinstance(around, Configuration) else around
+    return name in getattr(type(owner), "fields", ()) and _default(owner, name, getattr(owner, name))
 
 
 def masked(words: str) -> str:
@@ -102,10 +104,20 @@ def _blocks(keyword: Keyword[Any], around: Any, indent: str, secrets: bool) -> I
         return
     for record in records(inner, value):
         header = inner.show_header(record) if inner.show_header is not None else ""
-        lines = map(show, record.entries) if show is not None else _inside(inner, record, around, "", secrets)
-        listed = list(lines)
+        if show is not None:
+            listed = entry_lines(keyword, record, secrets=secrets)
+        else:
+            listed = list(_inside(inner, record, around, "", secrets))
         if listed or record is not around:  # else it is a part of the record that has nothing to say
             yield from _braces(keyword.name, header, listed, indent)
+
+
+def entry_lines(keyword: Keyword[Any], record: Any, *, secrets: bool) -> list[str]:
+    """The lines of a list that is written for `record`."""
+    inner = keyword.inner()
+    assert inner.show_entry is not None
+    lines = [inner.show_entry(one) for one in inner.entries_of(record)]
+    return [masked(line) for line in lines] if keyword.secret and not secrets else lines
 
 
 def records(block: Block[Any], value: Any) -> list[Any]:

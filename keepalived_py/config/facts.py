@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from keepalived_py.base.names import Address
 from keepalived_py.base.record import Record
-from keepalived_py.config.host import NAME_TABLES, FileStatus, User
+from keepalived_py.config.host import NAME_TABLES, FileStatus, Secret, User
 
 T = TypeVar("T")
 
@@ -163,6 +163,13 @@ class NoHost:
         self.unknown.note(HOSTS, name)
         return True
 
+    def secret(self, path: str, most: int) -> Secret | None:
+        self.unknown.note(FILES, path)
+        return None
+
+    def addresses(self) -> tuple[Address, ...] | None:
+        return None
+
     def processors(self) -> int:
         return MOST_PROCESSORS
 
@@ -296,6 +303,14 @@ class FactsHost:
             return _is_number_of_host(name)
         self.unknown.note(HOSTS, name)
         return True
+
+    def secret(self, path: str, most: int) -> Secret | None:
+        self.unknown.note(FILES, path)
+        return None
+
+    def addresses(self) -> tuple[Address, ...] | None:
+        found = tuple(one.address for each in self._interfaces.values() for one in each.addresses)
+        return found or None
 
     def processors(self) -> int:
         return self._processors

@@ -10,12 +10,15 @@ import _socket  # the whole of `socket` costs much more than what is needed of i
 import grp
 import os
 import pwd
+import stat
 import struct
 from array import array
 from fcntl import ioctl
+from ipaddress import IPv4Address, IPv6Address
 from sys import byteorder
 from typing import Protocol
 
+from keepalived_py.base.names import Address
 from keepalived_py.base.record import Record
 
 
@@ -33,6 +36,14 @@ class FileStatus(Record):
     mode: int
     uid: int
     gid: int
+
+
+class Secret(Record, secret=("content",)):
+    """The beginning of a file that only its owner should read; `fault`: why there is nothing of it."""
+
+    mode: int = 0
+    content: bytes = b""
+    fault: str = ""
 
 
 class Host(Protocol):
@@ -70,6 +81,12 @@ class Host(Protocol):
 
     def resolves(self, name: str) -> bool:
         """Whether the name of a host is known here (or is a number that C takes for an address)."""
+
+    def addresses(self) -> tuple[Address, ...] | None:
+        """The addresses of all interfaces of our network namespace; None if they are not known."""
+
+    def secret(self, path: str, most: int) -> Secret | None:
+        """The mode and the first `most` bytes of a plain file; None if nothing is known about it."""
 
     def processors(self) -> int:
         """How many processors are running."""
@@ -114,6 +131,7 @@ LARGEST_NUMBERS = {"rt_tables": 0xFFFFFFFF, "group": 0x7FFFFFFF}
 OCTET = 255
 IPROUTE2_FOLDERS = ("/etc/iproute2", "/usr/share/iproute2")
 IFF_LOOPBACK = 0x8
+_SIOCGIFCONF = 0x8912
 _SIOCGIFFLAGS = 0x8913
 _SIOCGIFMTU = 0x8921
 _SIOCETHTOOL = 0x8946
@@ -122,6 +140,8 @@ _DRIVER_INFO_BYTES = 196
 _DRIVER_NAME = slice(4, 36)
 _NAME_BYTES = 16
 _REQUEST_BYTES = 40
+_IN_ADDRESS = _NAME_BYTES + 4  # in struct ifreq: behind the name, the family and the port
+MOST_ADDRESSES = 4096
 
 
 class RealHost:
@@ -198,6 +218,18 @@ class RealHost:
         except (OSError, ValueError):
             return False
 
+    def addresses(self) -> tuple[Address, ...] | None:
+        return (*_ipv4_addresses(), *_ipv6_addresses())
+
+    def secret(self, path: str, most: int) -> Secret | None:
+        try:
+            with open(path, "rb", opener=_no_waiting) as file:
+                mode = os.fstat(file.fileno()).st_mode
+                content = file.read(most) if stat.S_ISREG(mode) else b""
+        except (OSError, ValueError) as fault:
+            return Secret(fault=fault.strerror or "" if isinstance(fault, OSError) else str(fault))
+        return Secret(mode, content)
+
     def processors(self) -> int:
         return os.cpu_count() or 1
 
@@ -212,6 +244,32 @@ class RealHost:
         if table not in self._names:
             self._names[table] = _read_names(table)
         return self._names[table].get(name)
+
+
+def _ipv4_addresses() -> tuple[IPv4Address, ...]:
+    """What SIOCGIFCONF of netdevice(7) lists: every IPv4 address, with that of its interface."""
+    room = array("B", bytes(_REQUEST_BYTES * MOST_ADDRESSES))
+    asked = struct.pack("iP", len(room), room.buffer_info()[0])
+    any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        length = struct.unpack_from("i", ioctl(any_socket.fileno(), _SIOCGIFCONF, asked))[0]
+    except OSError:
+        return ()
+    finally:
+        any_socket.close()
+    content = room.tobytes()
+    places = range(_IN_ADDRESS, length, _REQUEST_BYTES)
+    return tuple(IPv4Address(content[place : place + 4]) for place in places)
+
+
+def _ipv6_addresses() -> tuple[IPv6Address, ...]:
+    """The first word of each line of if_inet6, as proc_net(5) has it."""
+    lines = _text("/proc/self/net/if_inet6").splitlines()
+    return tuple(IPv6Address(bytes.fromhex(line.split()[0])) for line in lines)
+
+
+def _no_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _status(path: str) -> FileStatus | None:

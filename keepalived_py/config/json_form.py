@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from keepalived_py.config.blocks import root
-from keepalived_py.config.dump import records, shown, valued, written_keywords
+from keepalived_py.config.dump import entry_lines, records, shown, valued, written_keywords
 from keepalived_py.config.schema import Block, Keyword
 from keepalived_py.config.table import remarks, signature
 from keepalived_py.model.config import Configuration
@@ -45,15 +45,16 @@ def _nested(keyword: Keyword[Any], around: Any, secrets: bool) -> Any:
     inner, value = keyword.inner(), valued(around, keyword.attribute)
     if inner.show_entry is not None and inner.show_header is None:
         return [inner.show_entry(one) for one in value or ()]
-    made = [_block(inner, record, around, secrets) for record in records(inner, value)]
+    made = [_block(keyword, record, around, secrets) for record in records(inner, value)]
     return made if _several(inner) else made[0] if made else None
 
 
-def _block(inner: Block[Any], record: Any, around: Any, secrets: bool) -> Json:
+def _block(keyword: Keyword[Any], record: Any, around: Any, secrets: bool) -> Json:
+    inner = keyword.inner()
     header = inner.show_header(record) if inner.show_header is not None else ""
     named = {"header": header} if header else {}
     if inner.show_entry is not None:
-        return {**named, "entries": [inner.show_entry(one) for one in record.entries]}
+        return {**named, "entries": entry_lines(keyword, record, secrets=secrets)}
     return {**named, **_object(inner, record, around, secrets)}
 
 

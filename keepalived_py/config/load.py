@@ -19,7 +19,7 @@ from keepalived_py.config.resolve import finish
 from keepalived_py.config.schema import BASELINE, Run
 from keepalived_py.config.walk import walk
 from keepalived_py.config.written import Written
-from keepalived_py.diagnostics.report import Diagnostic, ErrorClass, Severity
+from keepalived_py.diagnostics.report import Diagnostic, ErrorClass
 from keepalived_py.model.config import Configuration
 
 ROOTS = passes.Roots(root.FIRST, root.root)
@@ -28,7 +28,6 @@ EXIT_CONFIG = 2
 EXIT_FATAL_CLASS = 4
 EXIT_ERROR = 5
 EXIT_SECURITY = 6  # also: a file that must exist is missing
-CLUSTER = "A keep-vip cluster can be checked and converted, but not run: the election by Raft is missing"
 
 
 class Loaded:
@@ -110,18 +109,21 @@ def is_yaml(path: str) -> bool:
 def load_cluster(path: str, *, host: Host) -> Loaded:
     """Read keep-vip's YAML.
 
-    The cluster is in the model, but an election by Raft is none that we can
-    take part in: the file can be checked and converted, and is refused at start.
+    The cluster is in the model, and with it what is run for it.  On a machine that is no
+    member of it the file can be checked and converted, and is refused at start.
     """
     from keepalived_py.config.keepvip.reader import read_file  # the YAML library: paid by such files only
 
     found = read_file(path, host)
-    refusal = EXIT_CONFIG if found.readable else EXIT_SECURITY
-    code = exit_code_of_test(found.diagnostics)
-    said = found.diagnostics
-    if found.cluster is not None:
-        said += (Diagnostic("not-run", CLUSTER, Severity.HINT, None, None, logged_only=True),)
-    return Loaded(Configuration(cluster=found.cluster), said, code, refusal)
+    if found.cluster is None:
+        refusal = EXIT_CONFIG if found.readable else EXIT_SECURITY
+        return Loaded(Configuration(), found.diagnostics, exit_code_of_test(found.diagnostics), refusal)
+    from keepalived_py.config.keepvip.elected import elected
+
+    made = elected(found.cluster, host)
+    said = (*found.diagnostics, *made.diagnostics)
+    start = None if made.member else EXIT_CONFIG
+    return Loaded(made.configuration, said, exit_code_of_test(said), start)
 
 
 def interpret(

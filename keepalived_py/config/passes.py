@@ -27,6 +27,7 @@ VRRP = _BOTH | {
     "garp_group",
     "interface_up_down_delays",
     "linkbeat_interfaces",
+    "raft_cluster",
     "static_ipaddress",
     "static_routes",
     "static_rules",

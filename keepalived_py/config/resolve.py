@@ -17,8 +17,9 @@ from keepalived_py.config.blocks.vrrp_instance import needs_no_interface
 from keepalived_py.config.draft import Draft
 from keepalived_py.config.places import say
 from keepalived_py.config.schema import Run
-from keepalived_py.config.written import Written
+from keepalived_py.config.written import Written, by_quorum
 from keepalived_py.diagnostics.report import ErrorClass
+from keepalived_py.model.globals import Election
 from keepalived_py.model.scripts import Command
 
 NOTIFIES = ("backup", "master", "fault", "stop", "deleted", "any", "master_rx_lower_priority")
@@ -66,6 +67,11 @@ def _finish_groups(run: Run, written: Written) -> bool:
     from keepalived_py.config.correct import correct
 
     conflicts.join_groups(run)
+    if written.raft_asked or written.globals.election is Election.RAFT:
+        from keepalived_py.config import finish_raft
+
+        if not finish_raft.finish(run):
+            return True
     if not all(correct(one, run) for one in written.instances.values()):
         return True
     if conflicts.duplicate_ids(run):
@@ -77,7 +83,7 @@ def _finish_groups(run: Run, written: Written) -> bool:
 
 
 def _has_least(one: Draft[Any], run: Run) -> bool:
-    if one.vrid is None:
+    if one.vrid is None and not by_quorum(run.written, one):
         say(
             run,
             one,

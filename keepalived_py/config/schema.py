@@ -95,6 +95,7 @@ class Run:
         expected: str = "",
         notes: tuple[str, ...] = (),
         about: Directive | None = None,
+        extension: bool = False,
     ) -> Diagnostic:
         """Record a mistake that keepalived prints at `-t`.
 
@@ -113,6 +114,7 @@ class Run:
             notes,
             cause=cause,
             about=_origin(about),
+            extension=extension,
         )
         self.diagnostics.append(made)
         return made
@@ -176,6 +178,7 @@ class Keyword(Record, Generic[T]):
     `options` describe the words that may stand behind it on its line.
     `inherited`: what it has when it is not written depends on other blocks.
     `secret`: its value must not be shown to everybody.
+    `extension`: keepalived itself has no such keyword, in no version.
     """
 
     name: str
@@ -202,6 +205,7 @@ class Keyword(Record, Generic[T]):
     options: tuple[Keyword[Any], ...] = ()
     inherited: bool = False
     secret: bool = False
+    extension: bool = False
 
     def inner(self) -> Block[Any]:
         """The block it opens."""
@@ -217,7 +221,8 @@ class Block(Record, Generic[T]):
 
     `record` is the class of the model it describes; `show_header` the words
     behind the block's keyword for a record, `show_entry` the line of one entry
-    of a list; `entry_help` describes such an entry.
+    of a list; `entry_help` describes such an entry.  `listed` gives the entries of a record;
+    without it they are in its `entries`.
     """
 
     name: str
@@ -227,6 +232,12 @@ class Block(Record, Generic[T]):
     show_header: Callable[[Any], str] | None = None
     show_entry: Callable[[Any], str] | None = None
     entry_help: str = ""
+    listed: Callable[[Any], Iterable[Any]] | None = None
+
+    def entries_of(self, record: Any) -> Iterable[Any]:
+        """The entries of a list that is written for `record`."""
+        found: Iterable[Any] = record.entries if self.listed is None else self.listed(record)
+        return found
 
 
 @cache

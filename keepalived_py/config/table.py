@@ -108,6 +108,8 @@ def remarks(keyword: Keyword[Any]) -> list[str]:
         lines.append(f"Unit: {keyword.unit}")
     if keyword.removed:
         lines.append(f"Taken out of keepalived in {keyword.removed}")
+    if keyword.extension:
+        lines.append("Only in keepalived-py")
     if keyword.since > BASELINE:
         lines.append(f"Since keepalived {keyword.since}")
     if keyword.alias and keyword.alias not in keyword.help:

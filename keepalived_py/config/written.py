@@ -10,7 +10,7 @@ from typing import Any
 from keepalived_py.base.record import Struct, fresh
 from keepalived_py.config.document import Directive, Source
 from keepalived_py.config.draft import Draft
-from keepalived_py.model.globals import Globals
+from keepalived_py.model.globals import Election, Globals
 from keepalived_py.model.network import Route, Rule, VirtualAddress
 from keepalived_py.model.tracking import CheckScript
 from keepalived_py.model.vrrp import Instance, SyncGroup, TrackGroup
@@ -42,6 +42,9 @@ class Written(Struct):
     linkbeat_interfaces: list[Draft[Any]] = fresh(list)
     interface_delays: list[Draft[Any]] = fresh(list)
     ssl: Draft[Any] | None = None
+    raft: Draft[Any] | None = None
+    raft_asked: bool = False  # something about it stands in the file
+    raft_failed: bool = False  # and is wrong: nothing may be started with it
     server_groups: dict[str, Draft[Any]] = fresh(dict)
     virtual_servers: list[Draft[Any]] = fresh(list)
     missing_interface: bool = False
@@ -52,3 +55,15 @@ class Written(Struct):
     scripts_insecure: bool = False
     checker_scripts_run: bool = False
     checker_scripts_insecure: bool = False
+
+
+def election_of(written: Written, one: Draft[Instance]) -> Election:
+    """Who decides for the instance: what it says itself, else the globals."""
+    own: Election | None = one.election
+    common: Election = written.globals.election
+    return common if own is None else own
+
+
+def by_quorum(written: Written, one: Draft[Instance]) -> bool:
+    """Whether a quorum decides for the instance."""
+    return election_of(written, one) is Election.RAFT

@@ -7,6 +7,7 @@ from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName, InterfaceName
 from keepalived_py.core import upkeep
 from keepalived_py.core.holder import holding
+from keepalived_py.core.holder.ledger import Books
 from keepalived_py.core.holder.things import STATIC, Place, adding, place_of, reported_place
 from keepalived_py.core.track import interface as links
 from keepalived_py.core.track import objects
@@ -21,6 +22,7 @@ from keepalived_py.model.effects import (
     DeleteAddress,
     Done,
     Effect,
+    EndProgram,
     Failed,
     Role,
     TimedOut,
@@ -190,7 +192,9 @@ def _exists(turn: Turn, name: InterfaceName) -> bool:
 
 def told(node: Node, events: Sequence[Told], now: Micros) -> Step:
     """Outcomes of what was asked of the kernel, and addresses that are on interfaces now, in order."""
-    if not node.ledger.additions and not node.ledger.ailing and not any(map(_says_something, events)):
+    ledger = node.ledger
+    expecting = ledger.additions or ledger.ailing or ledger.under_way
+    if not expecting and not any(map(_says_something, events)):
         return Step(node, ())
     turn = Turn(node, now)
     added = [event for event in events if isinstance(event, ev.AddressAdded)]
@@ -209,6 +213,17 @@ def told(node: Node, events: Sequence[Told], now: Micros) -> Step:
     if added:
         upkeep.hasten(turn, None)
     return turn.close()
+
+
+def answers(node: Node, events: Sequence[ev.Event]) -> Step:
+    """The node has stopped: only what it is still waiting for is ticked off."""
+    if not node.ledger.under_way:
+        return Step(node, ())
+    books = Books(node.ledger)
+    for event in events:
+        if isinstance(event, ev.EffectDone):
+            books.tick_off_answer(event.effect)
+    return Step(node._replace(ledger=books.close()), ())
 
 
 def _says_something(event: Told) -> bool:
@@ -238,6 +253,7 @@ def _address_added(turn: Turn, event: ev.AddressAdded) -> None:
 def _effect_done(turn: Turn, event: ev.EffectDone) -> None:
     """An undertaking has an outcome; a deletion that did not happen will not be reported either."""
     effect, outcome = event.effect, event.outcome
+    turn.books.tick_off_answer(effect)
     if isinstance(effect, DeleteAddress) and not isinstance(outcome, Done):
         turn.books.tick_off_removal(place_of(effect.address))
     upkeep.answered(turn, effect, outcome)
@@ -317,7 +333,23 @@ def tracked(node: Node, event: objects.ObjectEvent, now: Micros) -> Step:
     turn.out = out
     turn.objects = new
     turn.watch(node.objects, _why(event, new))
+    if isinstance(event, ev.ScriptFinished):
+        _perhaps_end(turn, node, event)
     return turn.close()
+
+
+def _perhaps_end(turn: Turn, node: Node, event: ev.ScriptFinished) -> None:
+    """A check without which a MASTER is to end has failed; what it held is on its way out by now."""
+    before, after = node.objects.scripts.get(event.name), turn.objects.scripts.get(event.name)
+    if before is None or after is None or not after.check.ends_program:
+        return
+    if after.good is not False or before.good is False:
+        return
+    for name, tracks in node.shape.tracks.items():
+        tracked = any(each.name == event.name for each in tracks.scripts)
+        if tracked and node.instances[name].role is Role.MASTER:
+            turn.out.append(EndProgram(f"check {event.name} failed while {name} was MASTER"))
+            return
 
 
 def _why(event: objects.ObjectEvent, found: objects.Objects) -> Why:

@@ -16,7 +16,7 @@ from typing import assert_never
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName, InterfaceName
-from keepalived_py.core import changes, opening, reload
+from keepalived_py.core import changes, leasing, opening, reload
 from keepalived_py.core.track import objects
 from keepalived_py.core.turn import Turn
 from keepalived_py.core.vrrp import machine
@@ -52,9 +52,9 @@ def next_deadline(node: Node) -> Micros | None:
 
 
 def step(node: Node, event: ev.Event, now: Micros) -> Step:
-    """What `event` makes of the node."""
+    """What `event` makes of the node; one that has stopped still counts the kernel's answers."""
     if node.stopped:
-        return Step(node, ())
+        return changes.answers(node, (event,))
     match event:
         case ev.AdvertReceived():
             return _advert(node, event, now)
@@ -76,6 +76,10 @@ def step(node: Node, event: ev.Event, now: Micros) -> Step:
             return changes.tracked(node, event, now)
         case ev.Paused():
             return changes.paused(node, event, now)
+        case ev.LeaseGranted():
+            return leasing.granted(node, event, now)
+        case ev.LeaseLost():
+            return leasing.lost(node, event, now)
         case ev.SettingsReplaced():
             return reload.replaced(node, event.configuration, now)
         case ev.StopRequested():
@@ -86,7 +90,7 @@ def step(node: Node, event: ev.Event, now: Micros) -> Step:
 
 def tell(node: Node, events: Sequence[changes.Told], now: Micros) -> Step:
     """What several such events make of the node, one after the other, in one step."""
-    return Step(node, ()) if node.stopped else changes.told(node, events, now)
+    return changes.answers(node, events) if node.stopped else changes.told(node, events, now)
 
 
 def _advert(node: Node, event: ev.AdvertReceived, now: Micros) -> Step:

@@ -10,6 +10,9 @@ group run before those of its members.
 `vrrp_startup_delay`: adverts are ignored during the delay and the timers
 begin after it.
 
+An instance that a quorum elects begins as BACKUP like the others, and waits for
+no timer.
+
 End: every MASTER resigns and takes out what it holds; static things go last
 (also with `--dont-release-vrrp`, as in keepalived).
 """
@@ -21,6 +24,7 @@ from keepalived_py.base.clock import Micros, as_seconds
 from keepalived_py.base.names import InstanceName, InterfaceName
 from keepalived_py.core.holder import holding
 from keepalived_py.core.holder.things import STATIC, Place, adding, deleting, place_of
+from keepalived_py.core.leases import is_leased
 from keepalived_py.core.notify import scripts as notify_scripts
 from keepalived_py.core.roster import NOBODY
 from keepalived_py.core.track import health, objects
@@ -33,6 +37,7 @@ from keepalived_py.core.vrrp.timing import OWNER, master_down_interval
 from keepalived_py.core.world import Node, Shape, Step, shape_of
 from keepalived_py.model.config import Configuration, InitialState, Instance, VirtualAddress
 from keepalived_py.model.effects import (
+    AddAddress,
     DeleteAddress,
     DeleteRoute,
     DeleteRule,
@@ -159,6 +164,7 @@ def _owns(turn: Turn, name: InstanceName) -> bool:
     states = [turn.instances[name], *turn.others(name)]
     return all(
         state.settings.base_priority == OWNER
+        and not is_leased(state.settings)
         and state.settings.initial_state is InitialState.MASTER
         and state.healthy
         for state in states
@@ -196,6 +202,10 @@ def stop(node: Node, release: bool, now: Micros) -> Step:
     """Every master resigns and takes out what it holds; all scripts are told STOP; static things go last."""
     turn = Turn(node, now)
     for name, state in node.instances.items():
+        if not release and state.role is Role.MASTER and is_leased(state.settings):
+            # It stays in the kernel: who asks must never hear that the lease has been given back.
+            for virtual in holding.all_addresses(state.settings):
+                turn.books.expect_answer(AddAddress(name, virtual))
         turn.instances[name] = machine.stop(state, turn.out, release=release)
     for group in node.configuration.groups:
         notify_scripts.notify(group.notifies, "GROUP", group.name, notify_scripts.STOP, 0, turn.out)

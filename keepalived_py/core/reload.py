@@ -2,7 +2,8 @@
 
 Who goes on is decided by `model.diff`.  Every setting of an instance that goes
 on is applied in place: its role, its adverts' rhythm and its timer stay; the
-timer of a BACKUP moves by the difference in master_down_interval.  An instance
+timer of a BACKUP moves by the difference in master_down_interval.  One that is
+elected in another way, or under another lease, becomes BACKUP.  An instance
 that nothing changed for makes no effect at all (keepalived sends one advert
 just before and one right after).  An instance that is gone resigns; a new one
 begins as at start.  Tracked objects that are still there keep their verdicts.
@@ -78,10 +79,12 @@ def replaced(node: Node, configuration: Configuration, now: Micros) -> Step:
     _place_all(turn, node, difference)
     names = {group.name for group in configuration.groups}
     turn.group_roles = {name: role for name, role in turn.group_roles.items() if name in names}
+    _leave_other_leases(turn, node)
     turn.objects = objects.replaced(turn.objects, configuration, turn.shape.tracks, now, turn.out)
     _first_roles(turn, difference)
     _report_all(turn, node.group_roles)
     _settle_kernel(turn, before, heirs, difference.come)
+    _note_leaving(turn, node)
     return turn.close()
 
 
@@ -118,12 +121,15 @@ def _place_all(turn: Turn, node: Node, difference: Difference) -> None:
             turn.instances[settings.name] = opening.fresh(settings)
             turn.roles_before[settings.name] = Role.INIT
         else:
-            turn.instances[settings.name] = _adapt(state, settings, turn.now)
+            turn.instances[settings.name] = _adapt(turn, state, settings)
             turn.roles_before[settings.name] = state.role
 
 
-def _adapt(state: InstanceState, settings: Instance, now: Micros) -> InstanceState:
+def _adapt(turn: Turn, state: InstanceState, settings: Instance) -> InstanceState:
     """The running instance with its new settings; a shorter interval counts from now on."""
+    now = turn.now
+    if state.settings.election is not settings.election:
+        return machine.with_election(state, settings, now, turn.out)
     if state.settings == settings:
         return state
     state = machine.with_settings(state, settings)
@@ -134,6 +140,32 @@ def _adapt(state: InstanceState, settings: Instance, now: Micros) -> InstanceSta
     if deadline is not None:
         deadline = Micros(min(deadline, now + settings.advert_interval_us))
     return state._replace(announcements=due, deadline=deadline)
+
+
+def _leave_other_leases(turn: Turn, node: Node) -> None:
+    """A MASTER that belongs to another lease now gives way, unless that one is held here too."""
+    held = {
+        lease
+        for name, lease in turn.shape.lease_of.items()
+        if node.shape.lease_of.get(name) == lease and node.instances[name].role is Role.MASTER
+    }
+    for name, lease in turn.shape.lease_of.items():
+        before = node.shape.lease_of.get(name)
+        if turn.is_master(name) and before != lease and lease not in held:
+            why = RELOAD._replace(evidence=f"it belongs to the lease {lease} now, not {before}")
+            state = turn.instances[name]
+            turn.instances[name] = machine.become_backup(state, turn.now, why, turn.out)
+
+
+def _note_leaving(turn: Turn, node: Node) -> None:
+    """A lease that was held counts as given back only when all that this reload takes out has gone."""
+    takers = {
+        effect.instance for effect in turn.out if isinstance(effect, DeleteAddress | DeleteRoute | DeleteRule)
+    }
+    for lease in node.shape.leases:
+        if any(node.instances[name].role is Role.MASTER for name in lease.instances):
+            names = turn.leaving.get(lease.name, frozenset()).union(lease.instances, takers)
+            turn.leaving = {**turn.leaving, lease.name: names}
 
 
 def _first_roles(turn: Turn, difference: Difference) -> None:

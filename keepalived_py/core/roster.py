@@ -89,6 +89,14 @@ class Instances(Mapping[InstanceName, InstanceState]):
         found.sort(key=itemgetter(0))
         return found
 
+    def changed_since(self, before: "Instances") -> Iterator[InstanceName]:
+        """Whose states may be other ones than in `before`, which has the same instances."""
+        for old, new in zip(before._shards, self._shards, strict=True):
+            if old is not new:
+                for one, other in zip(old, new, strict=True):
+                    if one is not other:
+                        yield other.settings.name
+
     def with_one(self, name: InstanceName, state: InstanceState) -> Self:
         """The same instances, but for this one."""
         place = self._places[name]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import GroupName, InstanceName, InterfaceName
-from keepalived_py.core.holder.ledger import Books
+from keepalived_py.core.holder.ledger import Books, unfinished
 from keepalived_py.core.holder.things import STATIC, Place, Thing, bare, place_of
 from keepalived_py.core.notify import scripts as notify_scripts
 from keepalived_py.core.roster import Draft
@@ -29,6 +29,7 @@ from keepalived_py.model.effects import (
     DeleteRoute,
     DeleteRule,
     Effect,
+    KernelChange,
     Role,
     WriteLog,
 )
@@ -45,6 +46,7 @@ class Turn:
         "group_roles",
         "instances",
         "interfaces",
+        "leaving",
         "now",
         "objects",
         "out",
@@ -67,6 +69,7 @@ class Turn:
         self.present: frozenset[Place] = node.present
         self.books = Books(node.ledger)
         self.quiet_until = node.quiet_until
+        self.leaving = node.leaving
         self.roles_before: dict[InstanceName, Role] = {}
 
     def close(self, *, stopped: bool = False) -> Step:
@@ -77,6 +80,8 @@ class Turn:
                 self.books.expect_removal(place_of(effect.address))
             elif isinstance(effect, AddAddress):
                 self.books.expect_addition(place_of(effect.address))
+        if self.shape.leases or self.leaving:
+            self._expect_answers()
         node = self._node._replace(
             configuration=self.configuration,
             shape=self.shape,
@@ -88,8 +93,21 @@ class Turn:
             ledger=self.books.close(),
             quiet_until=self.quiet_until,
             stopped=stopped,
+            leaving=self.leaving,
         )
         return Step(node, tuple(self.out))
+
+    def _expect_answers(self) -> None:
+        """What is asked of the kernel's tables for a lease; what has left is forgotten."""
+        leased, leaving = self.shape.lease_of, frozenset().union(*self.leaving.values())
+        for effect in self.out:
+            if isinstance(effect, KernelChange) and (effect.instance in leased or effect.instance in leaving):
+                self.books.expect_answer(effect)
+        if leaving:
+            busy = unfinished(self.books.under_way, self.books.ailing)
+            self.leaving = {
+                lease: names for lease, names in self.leaving.items() if not busy.isdisjoint(names)
+            }
 
     def _keep_what_others_hold(self) -> None:
         """A route or rule that is static too, or another MASTER's, stays when one holder gives it up.

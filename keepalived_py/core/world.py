@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import Address, GroupName, InstanceName, InterfaceName
+from keepalived_py.base.names import Address, GroupName, InstanceName, InterfaceName, LeaseName
 from keepalived_py.core.holder.ledger import CLEAN, Ledger
 from keepalived_py.core.holder.things import STATIC, Place, Thing, tracked_interfaces
+from keepalived_py.core.leases import is_leased, leases_of
 from keepalived_py.core.roster import Instances
 from keepalived_py.core.track.health import Tracks, tracks_of
 from keepalived_py.core.track.interface import virtual_addresses
@@ -24,6 +25,7 @@ from keepalived_py.model.config import Configuration, Instance, SyncGroup, Track
 from keepalived_py.model.effects import Effect, Role
 from keepalived_py.model.events import InterfaceFacts
 from keepalived_py.model.interfaces import Device
+from keepalived_py.model.raft import Lease
 
 Sender = tuple[InterfaceName, int, int]
 
@@ -33,6 +35,7 @@ class Shape(NamedTuple):
 
     `by_vrid`: whom an advert heard on (interface, IP version, VRID) may be for.  `dependants`: whose
     health an interface concerns.  `holders`: who may hold an address ("" for a static one), and how.
+    `leases`: what a quorum decides about (`core.leases`), `lease_of`: by its instances.
     """
 
     by_vrid: Mapping[Sender, tuple[InstanceName, ...]]
@@ -44,13 +47,16 @@ class Shape(NamedTuple):
     dependants: Mapping[InterfaceName, tuple[InstanceName, ...]]
     holders: Mapping[tuple[InterfaceName, Address], tuple[tuple[InstanceName, VirtualAddress], ...]]
     devices: Mapping[InterfaceName, Device]
+    leases: tuple[Lease, ...] = ()
+    lease_of: Mapping[InstanceName, LeaseName] = {}
 
 
 class Node(NamedTuple):
     """The whole state.  `quiet_until`: adverts are ignored till then (`vrrp_startup_delay`).
 
     `undecodable` counts packets without a VRRP header, `unknown_vrid` those
-    for none of our instances.
+    for none of our instances.  `leaving`: whose changes of the kernel's tables a reload has begun
+    to take what was held under a lease.
     """
 
     configuration: Configuration
@@ -65,6 +71,7 @@ class Node(NamedTuple):
     stopped: bool = False
     undecodable: int = 0
     unknown_vrid: int = 0
+    leaving: Mapping[LeaseName, frozenset[InstanceName]] = {}
 
 
 class Step(NamedTuple):
@@ -78,11 +85,13 @@ def shape_of(configuration: Configuration) -> Shape:
     """What follows from `configuration` alone."""
     instances = configuration.instances
     tracks = _with_implied_links(configuration, tracks_of(configuration))
+    leases = leases_of(configuration)
     dependants: dict[InterfaceName, dict[InstanceName, None]] = {}
     by_vrid: dict[Sender, tuple[InstanceName, ...]] = {}
     for settings in instances:
-        sender = (settings.advert_interface, settings.family, settings.vrid)
-        by_vrid[sender] = (*by_vrid.get(sender, ()), settings.name)
+        if not is_leased(settings):
+            sender = (settings.advert_interface, settings.family, settings.vrid)
+            by_vrid[sender] = (*by_vrid.get(sender, ()), settings.name)
         own = (settings.interface, settings.configured_interface, settings.advert_interface)
         for name in (*own, *(link.name for link in tracks[settings.name].interfaces)):
             dependants.setdefault(name, {})[settings.name] = None
@@ -96,6 +105,8 @@ def shape_of(configuration: Configuration) -> Shape:
         dependants={name: tuple(found) for name, found in dependants.items()},
         holders=_holders(configuration),
         devices={device.name: device for device in configuration.devices},
+        leases=leases,
+        lease_of={name: lease.name for lease in leases for name in lease.instances},
     )
 
 

@@ -21,7 +21,10 @@ from keepalived_py.system.loop import run, watch_pauses
 
 
 class ChildProcess(ABC):
-    """The running process.  `title` is what log lines call it.  Make it inside its running loop."""
+    """The running process.  `title` is what log lines call it.  Make it inside its running loop.
+
+    `exit_code` is that of an orderly end.
+    """
 
     title: ClassVar[str]
 
@@ -33,6 +36,7 @@ class ChildProcess(ABC):
         self._collector = scheduling.Collector()
         self._scheduler = scheduling.Scheduler(settings.log.info, self.title)
         self._stop = asyncio.Event()
+        self.exit_code = 0
 
     @abstractmethod
     async def start(self) -> None:
@@ -63,7 +67,7 @@ class ChildProcess(ABC):
         finally:
             # The end of the interpreter takes longer than a real-time process may run.
             self._scheduler.close()
-        return 0
+        return self.exit_code
 
     def _schedule(self) -> None:
         general = self._configuration.globals

@@ -169,7 +169,7 @@ def _live(
         die_with_parent(parent)
         code = _work(main, settings)
     except BaseException:
-        settings.log.info("A child process failed:\n" + traceback.format_exc())
+        settings.log.error("A child process failed:\n" + traceback.format_exc())
     finally:
         os._exit(code)
 
@@ -179,7 +179,7 @@ def _work(main: Callable[[], int], settings: ChildSettings) -> int:
     try:
         code = main()
     except (FatalStart, PermissionMissing) as fault:
-        settings.log.info(str(fault))
+        settings.log.error(str(fault))
         code = EXIT_PERMISSION if isinstance(fault, PermissionMissing) else EXIT_FATAL
     finally:
         pidfile.remove(settings.pid_file)

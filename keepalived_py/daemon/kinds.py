@@ -48,9 +48,19 @@ def _bfd_main() -> ChildMain:
     return run_child
 
 
+def _status_main() -> ChildMain:
+    from keepalived_py.daemon.status_child import run_child
+
+    return run_child
+
+
+def _status_needed(configuration: Configuration) -> bool:
+    return configuration.cluster is not None and bool(configuration.cluster.prometheus.enabled)
+
+
 def _vrrp_needed(configuration: Configuration) -> bool:
     static = (configuration.static_addresses, configuration.static_routes, configuration.static_rules)
-    return bool(configuration.instances) or any(static)
+    return bool(configuration.instances) or any(static) or configuration.raft is not None
 
 
 VRRP = ChildKind(
@@ -71,4 +81,13 @@ BFD = ChildKind(
     main=_bfd_main,
     forwarded=frozenset({signal.SIGUSR1}),
 )
-KINDS = (VRRP, BFD)
+STATUS = ChildKind(
+    name="keepalived_status",
+    title="Status",
+    ident="Keepalived_status",
+    needed=_status_needed,
+    process_name=lambda settings: None,
+    main=_status_main,
+    forwarded=frozenset(),
+)
+KINDS = (VRRP, BFD, STATUS)

@@ -280,7 +280,7 @@ class Parent:
         stopping = self._phase is not Phase.RUNNING
         how = children.describe_end(worker.kind.ident if stopping else f"pid {child.pid}", status)
         if how is not None:
-            self._log.info(how)
+            self._log.warn(how)
         if stopping:
             self._may_close()
             return

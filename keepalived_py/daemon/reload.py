@@ -72,9 +72,6 @@ def read_again(load: Load, current: Globals, *, fixed_namespace: bool = False) -
     if stays:
         said = (f"Cannot change {what} at a reload - please restart keepalived" for what in stays)
         return Refused((*lines, *said))
-    refused = supported.refusal(loaded.configuration)
-    if refused is not None:
-        return Refused((*lines, refused, _KEPT))
     found = supported.runnable(loaded.configuration)
     return Accepted(found.configuration, (*lines, *effect_lines(found.idle)))
 

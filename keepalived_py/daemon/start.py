@@ -24,7 +24,6 @@ from keepalived_py.model.config import Configuration, Globals
 
 NAME_AND_VERSION = f"Keepalived v2.2.7-compatible keepalived-py v{__version__}"
 EXIT_NO_CONFIGURATION = 6
-EXIT_CONFIGURATION = 2
 _CAP_NET_ADMIN = 12
 _CAP_NET_RAW = 13
 _NO_AUTO_PRIORITY = (
@@ -85,18 +84,15 @@ def _run(settings: RunSettings) -> int:
     try:
         loaded, entered = _load(settings)
     except namespaces.NamespaceMissing as missing:
-        log.info(f"{missing}\nUnable to set network namespace {missing.name} - exiting")
+        log.error(f"{missing}\nUnable to set network namespace {missing.name} - exiting")
         return _stopped(log, 0)
     if loaded.start_exit_code != EXIT_NO_CONFIGURATION:
         log.info(f"Configuration file {settings.path}")
+    say = log.warn if loaded.start_exit_code is None else log.error
     for line in log_lines(loaded.diagnostics):
-        log.info(line)
+        say(line)
     if loaded.start_exit_code is not None:
         return _stopped(log, loaded.start_exit_code)
-    refused = supported.refusal(loaded.configuration)
-    if refused is not None:
-        log.info(refused)
-        return _stopped(log, EXIT_CONFIGURATION)
     found = supported.runnable(loaded.configuration)
     for line in effect_lines((*settings.without_effect, *found.idle)):
         log.info(line)
@@ -148,7 +144,7 @@ def _start(settings: RunSettings, configuration: Configuration, entered: namespa
         leave_launcher = None if settings.foreground else go_to_background()
         _write_pid_file(files, general)
     except OSError as fault:
-        log.info(f"Unable to start: {fault}")
+        log.error(f"Unable to start: {fault}")
         return _stopped(log, children.EXIT_FATAL)
     if leave_launcher is not None:
         leave_launcher()

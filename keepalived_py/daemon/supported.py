@@ -60,17 +60,12 @@ def runnable(configuration: Configuration) -> Runnable:
     return Runnable(kept, tuple(_idle(configuration)))
 
 
-def refusal(configuration: Configuration) -> str | None:
-    """Why there is nothing to start, in one line; None if there is no reason."""
-    if configuration.cluster is not None:
-        return "A keep-vip cluster configuration can be checked and converted, but not run yet"
-    return None
-
-
 def _idle(configuration: Configuration) -> Iterator[str]:
     for field, block in _IDLE_BLOCKS.items():
         if getattr(configuration, field):
             yield block
+    if configuration.cluster is not None and configuration.cluster.load_balancers:
+        yield "loadBalancers"
     for name in _idle_globals(configuration.globals):
         yield f"global_defs: {name}"
     for one in configuration.instances:

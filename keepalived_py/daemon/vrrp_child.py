@@ -10,14 +10,17 @@ import os
 import signal
 import socket
 import traceback
+from typing import TYPE_CHECKING
 
 from keepalived_py.base.clock import SECOND, Micros
+from keepalived_py.base.logs import Log
 from keepalived_py.core import node as core
+from keepalived_py.core.standing import leases_of
 from keepalived_py.core.vrrp.timing import master_down_interval
 from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon import naming
 from keepalived_py.daemon.child_process import ChildProcess, run_process
-from keepalived_py.daemon.children import ChildSettings
+from keepalived_py.daemon.children import EXIT_FATAL, ChildSettings
 from keepalived_py.daemon.vrrp_parts import Parts
 from keepalived_py.election.vrrp import VrrpShell
 from keepalived_py.model.config import Configuration
@@ -25,8 +28,12 @@ from keepalived_py.model.events import AddressAdded, AddressRemoved
 from keepalived_py.model.globals import Globals, Process
 from keepalived_py.status import statistics
 from keepalived_py.system import scheduling
+from keepalived_py.system.gate_at_need import GateAtNeed
 from keepalived_py.system.loop import now, watch_pauses
 from keepalived_py.system.processes import Runner
+
+if TYPE_CHECKING:
+    from keepalived_py.daemon.raft_parts import RaftParts
 
 # A collection takes a fraction of a millisecond; it never starts this close to a deadline.
 _ROOM_TO_COLLECT = Micros(50_000)
@@ -42,6 +49,13 @@ _NOT_YET: dict[int, str] = {
 def run_child(configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> int:
     """The child's main, called after the fork; returns its exit code."""
     return run_process(lambda: _Child(configuration, settings, channel))
+
+
+def _raft_parts(configuration: Configuration, log: Log) -> "RaftParts":
+    # Only who belongs to a cluster pays for what it needs.
+    from keepalived_py.daemon.raft_parts import RaftParts
+
+    return RaftParts(configuration.raft, log)
 
 
 def _own_umask() -> int:
@@ -62,30 +76,94 @@ class _Child(ChildProcess):
         self._waiting: Configuration | None = None
         self._parts: Parts
         self._shell: VrrpShell
+        self._gate = GateAtNeed(settings.log.warn)
+        self._settling: asyncio.Task[None] | None = None
+        self._raft: RaftParts | None = None
 
     async def start(self) -> None:
         """Open everything and take the first step; raises OSError."""
         umask = _own_umask()
         runner = Runner(lambda event: self._shell.feed(event), umask=umask)
         self._schedule()
-        self._parts = Parts(self._settings.log, runner, umask, self._settings.home_namespace)
+        if self._configuration.raft is not None:
+            self._raft = _raft_parts(self._configuration, self._settings.log)
+        home = self._settings.home_namespace
+        self._parts = Parts(self._settings.log, runner, umask, home, self._gate)
         self._parts.monitor = self._log_address
         self._shell = await self._parts.open(self._configuration)
         self._shell.after_advert = self._collect
+        self._shell.ended = self._end_program
+        if self._configuration.raft is not None:
+            await self._gate.open()
         self._listen()
         self._collector.take_over()
         self._log_addresses()
         self._shell.start()
+        if self._raft is not None:
+            self._join(self._raft)
         self._watch_pauses()
+        self._settling = asyncio.get_running_loop().create_task(self._settle())
         channels.send(self._channel, channels.Kind.READY)
 
     async def end(self) -> None:
         """Resign, and give everything back."""
-        if self._reloading is not None:
-            self._reloading.cancel()
+        for task in (self._reloading, self._settling):
+            if task is not None:
+                task.cancel()
         release = not self._settings.keep_addresses
+        shell = self._raft.shell if self._raft is not None else None
+        if shell is not None:
+            shell.begin_stop()
+            if release:
+                self._shell.released = shell.node_released
         await self._shell.stop(release=release)
+        if shell is not None:
+            shell.close()
+        await self._gate.close(release)
         await self._parts.close(release)
+
+    # -- the cluster ------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """What earlier lives have left is taken out by the first step; then their gates may go."""
+        if await self._shell.settled():
+            await self._gate.settled()
+
+    def _join(self, raft: "RaftParts") -> None:
+        """From now on leases decide about the instances that are elected by quorum."""
+        shell = raft.open(self._configuration, self._shell, self._gate)
+        self._shell.before_step = shell.catch_up
+        self._shell.after_step = lambda node: shell.follow_node()
+        self._shell.may_announce = shell.may_announce
+        shell.start()
+
+    def _leave(self, raft: "RaftParts") -> None:
+        """A reload took the cluster away."""
+        self._raft = None
+        self._shell.before_step = lambda: None
+        self._shell.after_step = lambda node: None
+        self._shell.may_announce = lambda instance: True
+        if raft.shell is not None:
+            raft.shell.begin_stop()
+            raft.shell.node_released()
+            raft.shell.close()
+
+    def _follow_cluster(self) -> None:
+        """The reload's part that the cluster has to do after the node has had its own."""
+        cluster = self._configuration.raft
+        if cluster is None:
+            if self._raft is not None:
+                self._leave(self._raft)
+        elif self._raft is None:
+            self._raft = _raft_parts(self._configuration, self._settings.log)
+            self._join(self._raft)
+        elif self._raft.shell is not None:
+            self._raft.shell.replace(cluster, leases_of(self._configuration))
+
+    def _end_program(self, reason: str) -> None:
+        self._settings.log.info(f"{reason}, the program ends")
+        self.exit_code = EXIT_FATAL
+        self._stop.set()
 
     def process_settings(self, general: Globals) -> Process:
         """`vrrp_priority` and what goes with it."""
@@ -142,7 +220,12 @@ class _Child(ChildProcess):
             wanted = self._settings.process_name(self._configuration.globals)
             naming.call_this_process(wanted or naming.DEFAULT)
             try:
+                if self._configuration.raft is not None:
+                    await self._gate.open()
+                if self._raft is not None and self._raft.shell is not None:
+                    await self._raft.shell.prepare(leases_of(self._configuration))
                 await self._parts.replace(self._configuration)
+                self._follow_cluster()
             except Exception:  # a fault of ours: what runs goes on, and the next reload has its chance
                 self._settings.log.info("The reload is incomplete:\n" + traceback.format_exc())
             self._watch_pauses()

@@ -19,12 +19,15 @@ from keepalived_py.base.logs import Log
 from keepalived_py.base.names import InterfaceName
 from keepalived_py.core.holder.devices import plan
 from keepalived_py.daemon import bfd_lines
+from keepalived_py.election.dead_man import DeadMan
 from keepalived_py.election.link_delays import LinkDelays
-from keepalived_py.election.ports import Machine
+from keepalived_py.election.ports import GatePort, Machine
 from keepalived_py.election.vrrp import VrrpShell
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import Configuration, Instance
+from keepalived_py.probes.tcp import TcpProbes
+from keepalived_py.system.clocks import boottime
 from keepalived_py.system.devices import Devices
 from keepalived_py.system.fifo import Fifos, of_vrrp
 from keepalived_py.system.file_watch import FileWatch, initialise
@@ -47,11 +50,14 @@ class Parts:
     `interfaces`: those that `open` has found.
     """
 
-    def __init__(self, log: Log, runner: Runner, umask: int, home_namespace: int | None) -> None:
+    def __init__(
+        self, log: Log, runner: Runner, umask: int, home_namespace: int | None, gate: GatePort
+    ) -> None:
         self._log = log
         self._runner = runner
         self._umask = umask
         self._kernel = Kernel()
+        self._dead_man = DeadMan(gate, boottime, log.info)
         self._devices = Devices(log)
         self._neighbours = NeighbourSocket()
         self._shell: VrrpShell | None = None
@@ -60,6 +66,7 @@ class Parts:
         self._files = FileWatch(self._feed, self._say)
         self._processes = ProcessWatch(self._feed, self._say, home_namespace)
         self._fifos = Fifos(of_vrrp, log.info, runner)
+        self._probes = TcpProbes(self._feed)
         self._configuration = Configuration()
         self._sessions: dict[str, bfd_lines.BfdLine] = {}
         self._firewall: Firewall
@@ -96,15 +103,17 @@ class Parts:
         if any(_has_ipv6(instance) for instance in configuration.instances):
             self._log.detail("Registering gratuitous NDISC shared channel")
         machine = Machine(
-            kernel=self._kernel,
+            kernel=self._dead_man.kernel(self._kernel),
             scripts=self._runner,
             neighbours=self._neighbours,
             firewall=self._firewall,
             devices=self._devices,
             fifos=self._fifos,
+            probes=self._probes,
             log=self._log,
             now=now,
             wall_clock_s=lambda: int(time.time()),
+            dead_man=self._dead_man,
         )
         self._shell = VrrpShell(planned, interfaces, machine, found)
         return self._shell
@@ -133,6 +142,7 @@ class Parts:
         interfaces = await self._known(planned)
         before, self._configuration = self._configuration.instances, planned
         self._firewall.follow(planned)
+        self._dead_man.follow(planned)
         await self._filter_devices()
         interfaces = await self._linkbeat.follow(planned, interfaces)
         self._delays.follow(planned, interfaces.values())
@@ -154,6 +164,7 @@ class Parts:
         self._delays.close()
         self._files.close()
         self._processes.close()
+        self._probes.close()
         if release:
             await self._devices.restore()
             await self._firewall.clear()

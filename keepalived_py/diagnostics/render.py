@@ -126,6 +126,8 @@ def _visible(text: str) -> str:
 
 def _keepalived(diagnostic: Diagnostic) -> str:
     message = _shown(diagnostic.message, diagnostic)
+    if diagnostic.extension and diagnostic.expected:
+        message += f" - expected: {_shown(diagnostic.expected, diagnostic)}"
     origin = diagnostic.origin
     line = 0 if origin is None else origin.line - diagnostic.early
     return f"({_printable(origin.file)}: Line {line}) {message}" if origin is not None and line else message

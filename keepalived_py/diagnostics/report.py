@@ -49,6 +49,7 @@ class Diagnostic(Record):
     `fix`: the text that stands for `origin`'s span in a right file, where that is sure.
     `spoils`: file, first and last line in which unknown keywords and braces are consequences of this.
     `early`: by how many lines keepalived names an earlier one (`Origin.unended`).
+    `extension`: about something that keepalived does not have; in its style, too, it says what is expected.
     `about`: the place it is about where keepalived names none; its own style does not show it.
     """
 
@@ -68,6 +69,7 @@ class Diagnostic(Record):
     spoils: tuple[str, int, int] | None = None
     about: Origin | None = None
     early: int = 0
+    extension: bool = False
 
     @property
     def place(self) -> Origin | None:

@@ -14,7 +14,8 @@ those that come while the address waits); but no address waits more often than i
 instance repeats announcements, so that a queue never grows without end.
 
 Whoever leaves MASTER empties its part of the queue (`forget`): an address that is
-no longer here must not be announced.  The frame is made when it leaves, with the
+no longer here must not be announced.  Nor may one whose instance has lost its right to
+it (`may_announce`); that is asked when an announcement leaves.  The frame is made when it leaves, with the
 hardware address that the interface has by then.
 """
 
@@ -38,7 +39,7 @@ _LINK_ADDRESSES = (6, 20)
 # ARP and neighbour discovery have intervals and queues of their own.
 _FAMILIES = (4, 6)
 
-Send = Callable[[VirtualAddress], Outcome]
+Send = Callable[[InstanceName, VirtualAddress], Outcome]
 
 
 class _Waiting(NamedTuple):
@@ -114,7 +115,7 @@ class _Queue:
 
     def _send_now(self, what: _Waiting) -> Outcome:
         self._free_at = self._loop.time() + self._interval_s
-        return self._send(what.address)
+        return self._send(what.instance, what.address)
 
     def _arm(self) -> None:
         if not self._pending:
@@ -135,16 +136,21 @@ class _Queue:
 
 
 class Announcer:
-    """Sends announcements.  `interfaces` says what is known of an interface, if it exists.
+    """Sends announcements.  `interfaces` says what is known of an interface, if it exists,
+    `may_announce` whether an instance may still say that it has its addresses.
 
     Make it inside a running loop; `follow` must have been called before `announce`.
     """
 
     def __init__(
-        self, neighbours: NeighbourPort, interfaces: Callable[[InterfaceName], InterfaceFacts | None]
+        self,
+        neighbours: NeighbourPort,
+        interfaces: Callable[[InterfaceName], InterfaceFacts | None],
+        may_announce: Callable[[InstanceName], bool] = lambda instance: True,
     ) -> None:
         self._neighbours = neighbours
         self._interfaces = interfaces
+        self._may_announce = may_announce
         self._queues: dict[_Pool, _Queue] = {}
         self._pools: dict[tuple[str, int], _Pool] = {}
         self._below: dict[InterfaceName, InterfaceName] = {}
@@ -177,12 +183,12 @@ class Announcer:
     def announce(self, instance: InstanceName, address: VirtualAddress) -> Outcome:
         """Announce `address` once, now or when its turn comes.
 
-        Done if it waits; Failed with the errno of the socket, or ENODEV without an interface
-        that has a hardware address.
+        Done if it waits, or may not be announced; Failed with the errno of the socket, or ENODEV
+        without an interface that has a hardware address.
         """
         queue = self._queue_of(address) if self._queues else None
         if queue is None:
-            return self._send(address)
+            return self._send(instance, address)
         return queue.add(_Waiting(instance, address), self._repeats.get(instance, 1))
 
     def prepare(self, address: VirtualAddress) -> None:
@@ -229,7 +235,9 @@ class Announcer:
         pool = self._pools.get((interface, address.address.version))
         return None if pool is None else self._queues[pool]
 
-    def _send(self, address: VirtualAddress) -> Outcome:
+    def _send(self, instance: InstanceName, address: VirtualAddress) -> Outcome:
+        if not self._may_announce(instance):
+            return Done()
         announcement = self._announcement(address)
         if announcement is None:
             return Failed(errno.ENODEV)

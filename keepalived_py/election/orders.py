@@ -16,13 +16,15 @@ T = TypeVar("T")
 class Orders(NamedTuple):
     """Effects in their order: what concerns adverts, log lines, the rest by lane.
 
-    `given_up` are those of the rest that delete an address, by lane.
+    `given_up` are those of the rest that delete an address, by lane.  `ends`: why the program is to
+    end when all of this is on its way.
     """
 
     adverts: Sequence[fx.SendAdvert | fx.RaiseSequence]
     lines: Sequence[fx.WriteLog]
     lanes: Mapping[str, Sequence[fx.Effect]]
     given_up: Mapping[str, Sequence[fx.DeleteAddress]]
+    ends: str | None = None
 
 
 def sort(effects: Iterable[fx.Effect]) -> Orders:
@@ -31,6 +33,7 @@ def sort(effects: Iterable[fx.Effect]) -> Orders:
     lines: list[fx.WriteLog] = []
     lanes: dict[str, list[fx.Effect]] = {}
     given_up: dict[str, list[fx.DeleteAddress]] = {}
+    ends: str | None = None
     for effect in effects:
         match effect:
             case fx.SendAdvert() | fx.RaiseSequence():
@@ -39,12 +42,14 @@ def sort(effects: Iterable[fx.Effect]) -> Orders:
                 lines.append(effect)
             case fx.RoleChanged():
                 lines.append(explanation(effect))
+            case fx.EndProgram():
+                ends = ends or effect.reason
             case _:
                 lane = lane_of(effect)
                 lanes.setdefault(lane, []).append(effect)
                 if isinstance(effect, fx.DeleteAddress):
                     given_up.setdefault(lane, []).append(effect)
-    return Orders(adverts, lines, lanes, given_up)
+    return Orders(adverts, lines, lanes, given_up, ends)
 
 
 def joined(several: Sequence[Orders]) -> Orders:
@@ -56,6 +61,7 @@ def joined(several: Sequence[Orders]) -> Orders:
         [line for orders in several for line in orders.lines],
         _by_lane([orders.lanes for orders in several]),
         _by_lane([orders.given_up for orders in several]),
+        next((orders.ends for orders in several if orders.ends), None),
     )
 
 

@@ -37,6 +37,9 @@ class Performer:
                 return _outcome(machine.scripts.notify(effect.command))
             case fx.RunCheck():
                 return _outcome(machine.scripts.check(effect))
+            case fx.RunProbe():
+                machine.probes.connect(effect)
+                return fx.Done()
             case fx.WriteFifo():
                 machine.fifos.write(effect.line)
                 return fx.Done()
@@ -53,11 +56,11 @@ class Performer:
 def lane_of(effect: fx.Effect) -> str:
     """The lane that `effect` waits in."""
     match effect:
-        case fx.RunCheck():
+        case fx.RunCheck() | fx.RunProbe():
             return f"script {effect.name}"
         case fx.RunNotify() | fx.WriteFifo():
             return lane_of_owner(effect.owner)
-        case fx.SendAdvert() | fx.RaiseSequence() | fx.RoleChanged() | fx.WriteLog():
+        case fx.SendAdvert() | fx.RaiseSequence() | fx.RoleChanged() | fx.WriteLog() | fx.EndProgram():
             raise AssertionError(f"{effect} does not go through a lane")
         case _:
             return lane_of_owner(effect.instance)

@@ -12,7 +12,7 @@ from typing import Protocol
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName
 from keepalived_py.model import effects as fx
-from keepalived_py.model.config import Command, Configuration, VirtualAddress
+from keepalived_py.model.config import Command, Configuration, Instance, VirtualAddress
 from keepalived_py.model.interfaces import Device
 
 
@@ -65,6 +65,59 @@ class DevicesPort(Protocol):
     async def create(self, device: Device) -> fx.Outcome: ...
 
 
+class ProbesPort(Protocol):
+    """Connects to ports; the outcome comes back through `VrrpShell.feed` as `ScriptFinished`."""
+
+    def connect(self, probe: fx.RunProbe) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class GatePort(Protocol):
+    """The kernel lets packets of guarded addresses pass only while their owner's time runs.
+
+    Times are on CLOCK_BOOTTIME.  Nothing here waits for the kernel except what is awaited; calls of
+    one owner take effect in their order.  `works`: the kernel ends the time by itself, to the millisecond.
+    """
+
+    @property
+    def works(self) -> bool: ...
+
+    async def guard(self, owner: str, addresses: Sequence[VirtualAddress], until: Micros) -> fx.Outcome:
+        """From now on the addresses pass until `until`, and then no more; awaited before they are taken."""
+        ...
+
+    def extend(self, owner: str, until: Micros) -> None:
+        """They pass until `until`.  Nothing happens for an owner that does not guard anything."""
+        ...
+
+    def shut(self, owner: str) -> None:
+        """They do not pass any more."""
+        ...
+
+    def release(self, owner: str) -> None:
+        """The addresses are not on this machine any more: what passes is nobody's business here."""
+        ...
+
+    async def close(self, release: bool) -> None:
+        """Give everything back; without `release` what is guarded stays so, and runs out."""
+        ...
+
+
+class DeadManPort(Protocol):
+    """Guards what instances with `dead_man` hold; it is told of each advert that was sent.
+
+    Times are on CLOCK_BOOTTIME; `needed` is False while no instance has it.
+    """
+
+    @property
+    def needed(self) -> bool: ...
+
+    def now(self) -> Micros: ...
+
+    def sent(self, settings: Instance, at: Micros) -> None: ...
+
+
 class FifosPort(Protocol):
     """The notify pipes; a line that nobody has room for is lost, never waited for."""
 
@@ -85,6 +138,8 @@ class Machine:
     firewall: FirewallPort
     devices: DevicesPort
     fifos: FifosPort
+    probes: ProbesPort
     log: LogPort
     now: Callable[[], Micros]
     wall_clock_s: Callable[[], int]
+    dead_man: DeadManPort | None = None

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from keepalived_py.base.clock import Micros, as_seconds
-from keepalived_py.base.names import Address, InterfaceName
+from keepalived_py.base.names import Address, InstanceName, InterfaceName
 from keepalived_py.core import node as core
 from keepalived_py.core.track import interface as links
 from keepalived_py.election.announcing import Announcer
@@ -51,6 +51,8 @@ _SOON_S = 0.001
 _TOLD_AT_ONCE = 64
 # What is done on adverts alone before the rest of it is begun.
 _STEPS_AT_ONCE = 64
+# Effects whose outcome the core does not ask for.
+_UNTOLD = (fx.SendNeighbour, fx.RunNotify, fx.RunCheck, fx.RunProbe, fx.WriteFifo)
 
 Told = ev.EffectDone | ev.AddressAdded
 
@@ -72,7 +74,9 @@ class VrrpShell:
         self._interfaces = dict(interfaces)
         self._machine = machine
         self._loop = asyncio.get_running_loop()
-        self._announcer = Announcer(machine.neighbours, self._interfaces.get)
+        self._announcer = Announcer(
+            machine.neighbours, self._interfaces.get, lambda instance: self.may_announce(instance)
+        )
         performer = Performer(machine, self._announcer)
         self._lanes = Lanes(
             performer.one,
@@ -96,6 +100,13 @@ class VrrpShell:
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = Micros(0)
         self.after_advert: Callable[[], None] = lambda: None
+        # What decides about instances from outside (leases) hears of every step, before and after it.
+        self.before_step: Callable[[], None] = _nothing
+        self.after_step: Callable[[core.Node], None] = lambda node: None
+        self.may_announce: Callable[[InstanceName], bool] = lambda instance: True
+        # The core wants the program to end; everything has been released when it stops.
+        self.ended: Callable[[str], None] = lambda reason: None
+        self.released: Callable[[], None] = lambda: None
         self.node: core.Node | None = None
 
     def start(self) -> None:
@@ -105,6 +116,7 @@ class VrrpShell:
         self.node = step.node
         self._handling = True
         self._carry_out(sort(step.effects))
+        self.after_step(step.node)
         self._handle_waiting()
 
     def feed(self, event: ev.Event) -> None:
@@ -135,6 +147,7 @@ class VrrpShell:
         """Resign everywhere, wait for the lanes, give notify scripts a second."""
         self.feed(ev.StopRequested(release))
         await self._lanes.drained(EFFECT_LIMIT_S)
+        self.released()
         # Who reads a pipe reads to its end, and ends then by itself.
         self._machine.fifos.close()
         await self._machine.scripts.finish(SCRIPTS_AT_STOP_S)
@@ -217,12 +230,24 @@ class VrrpShell:
         assert self.node is not None
         try:
             while self._events:
+                self._look_first()
                 step = self._next_step(self.node, self._events)
                 self.node = step.node
                 self._carry_out(sort(step.effects))
+                self.after_step(step.node)
         finally:
             self._handling = False
         self._arm()
+
+    def _look_first(self) -> None:
+        """Whatever `before_step` finds out comes before the events that wait."""
+        if self.before_step is _nothing:
+            return
+        waiting, self._events = self._events, deque()
+        try:
+            self.before_step()
+        finally:
+            self._events.extend(waiting)
 
     def _next_step(self, node: core.Node, events: deque[ev.Event]) -> core.Step:
         event = events.popleft()
@@ -277,18 +302,31 @@ class VrrpShell:
     def _on_deadline(self) -> None:
         assert self.node is not None
         self._handling = True
+        try:
+            self._look_first()
+            # What has come to light just now comes before what was foreseen.
+            if self._events or not self._take_foreseen(self.node):
+                self._events.append(ev.Tick())
+        finally:
+            self._handle_waiting()
+
+    def _take_foreseen(self, node: core.Node) -> bool:
+        """Take the steps that were worked out ahead and are due; whether there was one."""
         due: list[Orders] = []
+        nodes: list[core.Node] = []
         for _ in range(_STEPS_AT_ONCE):
-            taken = self._foresight.take(self.node)
+            taken = self._foresight.take(node)
             if taken is None:
                 break
-            self.node, orders = taken
+            node, orders = taken
             due.append(orders)
+            nodes.append(node)
         if due:
+            self.node = node
             self._carry_out(joined(due))
-        else:
-            self._events.appendleft(ev.Tick())
-        self._handle_waiting()
+            for self.node in nodes:
+                self.after_step(self.node)
+        return bool(due)
 
     def _prepare_due(self, effects: Sequence[fx.Effect]) -> Orders:
         orders = sort(effects)
@@ -320,6 +358,8 @@ class VrrpShell:
             self._preparing = True
         if orders.lanes:
             self._perform(orders)
+        if orders.ends is not None:
+            self._loop.call_soon(self.ended, orders.ends)
 
     def _send(self, adverts: Sequence[fx.SendAdvert | fx.RaiseSequence]) -> None:
         """What must not wait; the order of adverts among themselves stays."""
@@ -334,10 +374,20 @@ class VrrpShell:
         self._send_together(together)
 
     def _send_together(self, adverts: Sequence[fx.SendAdvert]) -> None:
+        dead_man = self._machine.dead_man
+        watched = dead_man is not None and dead_man.needed
+        # From before the adverts leave: who hears one counts from then at the earliest.
+        began = dead_man.now() if dead_man is not None and watched else Micros(0)
+        unsent: set[InstanceName] = set()
         for effect, destination, error in self._listeners.send_all(adverts):
+            unsent.add(effect.instance)
             line = refusal(effect, destination, error)
             if line is not None:
                 self._write_later(line)
+        if dead_man is not None and watched and self.node is not None:
+            for effect in adverts:
+                if effect.advert.priority and effect.instance not in unsent:
+                    dead_man.sent(self.node.instances[effect.instance].settings, began)
 
     def _after_advert(self) -> None:
         """Whoever wants to be called when there is time is called, unless there is something to do."""
@@ -388,8 +438,12 @@ class VrrpShell:
                 return
 
     def _report(self, effect: fx.Effect, outcome: fx.Outcome) -> None:
-        if not isinstance(effect, fx.SendNeighbour | fx.RunNotify | fx.RunCheck | fx.WriteFifo):
+        if not isinstance(effect, _UNTOLD):
             self.feed(ev.EffectDone(effect, outcome))
+
+
+def _nothing() -> None:
+    """Nobody wants to look first."""
 
 
 def _announces(addresses: set[VirtualAddress], effect: fx.Effect) -> bool:

@@ -82,7 +82,9 @@ class Cluster(Record):
 
     The leader has `vip` as a /32 on `interface`, looks every
     `checks_interval_us` whether it is there, announces it and runs `checks`.
-    `name` only labels the metrics.
+    `name` only labels the metrics.  `exit_on_check_failure`: a leader whose check fails ends, and
+    leaves it to its supervisor to start it anew; else it only gives up the lead.  `key_file`,
+    `data_directory` ("": none) and `timing` (the name of a preset) are unknown to keep-vip.
     """
 
     name: str
@@ -93,3 +95,7 @@ class Cluster(Record):
     checks: tuple[TcpCheck, ...] = ()
     prometheus: Prometheus = Prometheus()
     load_balancers: tuple[LoadBalancer, ...] = ()
+    exit_on_check_failure: bool = False
+    key_file: str = ""
+    data_directory: str = ""
+    timing: str = "lan"

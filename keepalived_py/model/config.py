@@ -12,7 +12,7 @@ from typing import Any
 
 from keepalived_py.base.names import InstanceName
 from keepalived_py.base.record import Record
-from keepalived_py.model.globals import Globals
+from keepalived_py.model.globals import Election, Globals
 from keepalived_py.model.network import Route, Rule, VirtualAddress
 from keepalived_py.model.scripts import Command
 from keepalived_py.model.tracking import CheckScript, TrackedInterface, TrackedScript
@@ -31,6 +31,7 @@ __all__ = [
     "CheckScript",
     "Command",
     "Configuration",
+    "Election",
     "Globals",
     "GratuitousArp",
     "InitialState",
@@ -50,7 +51,8 @@ class Configuration(Record):
     The records of virtual servers, BFD sessions, tracked files and processes
     and interfaces are those of the model modules named like them, which are
     loaded only with a file that has some.  `cluster`: what a keep-vip file
-    describes in place of all the rest.  `devices` are worked out from the
+    describes; the instance and checks that follow from it stand in their places.  `raft`: the
+    members that elect by quorum (`model.raft.RaftCluster`).  `devices` are worked out from the
     instances when the program starts (`core.holder.devices`), not configured.
     """
 
@@ -72,6 +74,7 @@ class Configuration(Record):
     server_groups: tuple[Any, ...] = ()
     virtual_servers: tuple[Any, ...] = ()
     cluster: Any = None
+    raft: Any = None
     devices: tuple[Any, ...] = ()
 
     def instance(self, name: InstanceName) -> Instance:

@@ -5,15 +5,16 @@ same VRID, address family, configured interface and way of sending (to which
 group, or to peers).  Its name does not matter.  Several unicast instances may
 share a VRID on one interface; those are told apart by their source and peers,
 and only then by name.  A multicast instance that moves to a virtual MAC device
-(or off it) is another one: its addresses change their MAC.
+(or off it) is another one: its addresses change their MAC.  An instance that a
+quorum elects, before or after, is known to nobody but by its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from keepalived_py.model.config import Configuration, Instance
+from keepalived_py.model.config import Configuration, Election, Instance
 
 
 class Kept(NamedTuple):
@@ -49,19 +50,35 @@ def diff(old: Configuration, new: Configuration) -> Difference:
     )
 
 
-def _partners(old: Iterable[Instance], new: Iterable[Instance]) -> dict[str, Instance]:
+def _partners(old: Sequence[Instance], new: Sequence[Instance]) -> dict[str, Instance]:
     """The old instance of each new one that goes on, by the new name."""
+    found = _by_name(old, new)
+    paired = {settings.name for settings in found.values()}
+    old = [settings for settings in old if settings.name not in paired and not _is_leased(settings)]
+    new = [settings for settings in new if settings.name not in found and not _is_leased(settings)]
     candidates: dict[tuple[object, ...], list[Instance]] = {}
     for settings in old:
         candidates.setdefault(_identity(settings), []).append(settings)
     wanting: dict[tuple[object, ...], list[Instance]] = {}
     for settings in new:
         wanting.setdefault(_identity(settings), []).append(settings)
-    found: dict[str, Instance] = {}
     for identity, ones in wanting.items():
         for like in _LIKENESS:
             _match(candidates.get(identity, []), ones, like, found)
     return found
+
+
+def _is_leased(settings: Instance) -> bool:
+    return settings.election is Election.RAFT
+
+
+def _by_name(old: Iterable[Instance], new: Iterable[Instance]) -> dict[str, Instance]:
+    names = {settings.name: settings for settings in old}
+    return {
+        settings.name: before
+        for settings in new
+        if (before := names.get(settings.name)) is not None and (_is_leased(settings) or _is_leased(before))
+    }
 
 
 def _match(

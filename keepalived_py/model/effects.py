@@ -13,6 +13,7 @@ from enum import Enum
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName, ScriptName
+from keepalived_py.model.cluster import Endpoint
 from keepalived_py.model.config import Command, VirtualAddress
 from keepalived_py.model.interfaces import Device
 from keepalived_py.model.network import Route, Rule
@@ -178,6 +179,22 @@ class RunCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class RunProbe:
+    """Connect to a TCP port and hang up; the end comes back as `ScriptFinished` (status 0: it accepted)."""
+
+    name: ScriptName
+    endpoint: Endpoint
+    timeout_us: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class EndProgram:
+    """End the whole program with exit code 1, so that whoever watches over it starts it anew."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoleChanged:
     """An instance changed its role.  For observers only; nothing is to be performed.
 
@@ -212,6 +229,8 @@ Effect = (
     | SendNeighbour
     | RunNotify
     | RunCheck
+    | RunProbe
+    | EndProgram
     | WriteFifo
     | RoleChanged
     | WriteLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import Address, InterfaceName, ScriptName
+from keepalived_py.base.names import Address, InstanceName, InterfaceName, LeaseName, ScriptName
 from keepalived_py.model.config import Configuration
 from keepalived_py.model.effects import Effect, Outcome
 from keepalived_py.model.network import Route, Rule
@@ -147,6 +147,26 @@ class ScriptFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseGranted:
+    """The quorum lets this machine hold what `instances` hold (`core.raft`); `token` only grows."""
+
+    lease: LeaseName
+    instances: tuple[InstanceName, ...]
+    token: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """The lease is over, or is given up: nothing of it may be held any more.  `reason`: a short clause."""
+
+    lease: LeaseName
+    instances: tuple[InstanceName, ...]
+    reason: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsReplaced:
     """A reload: from now on `configuration` holds."""
 
@@ -182,6 +202,8 @@ Event = (
     | BfdChanged
     | Paused
     | ScriptFinished
+    | LeaseGranted
+    | LeaseLost
     | SettingsReplaced
     | StopRequested
     | EffectDone

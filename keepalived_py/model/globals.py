@@ -11,6 +11,13 @@ from keepalived_py.base.record import Record
 from keepalived_py.model.scripts import Command
 
 
+class Election(Enum):
+    """Who decides which machine holds what an instance holds: adverts, or a quorum of members."""
+
+    VRRP = "vrrp"
+    RAFT = "raft"
+
+
 class Owner(Record):
     """A user and group by number, and as they were written ("": the default user, its own group)."""
 
@@ -247,8 +254,8 @@ class Globals(Record):
 
     `nice`, `rt_priority`, `no_swap`, `cpu_affinity` and `rlimit_rttime_us` are of
     the VRRP process; `checker` and `bfd` have their own.  `version`, `strict`,
-    `garp`, the advert switches and `down_timer_adverts` are for instances that
-    say nothing themselves.
+    `garp`, the advert switches, `down_timer_adverts`, `election` and `dead_man` are for
+    instances that say nothing themselves.
     """
 
     router_id: str = ""
@@ -317,3 +324,5 @@ class Globals(Record):
     files: Files = Files()
     random_seed: int | None = None
     json_version: int = 1
+    election: Election = Election.VRRP
+    dead_man: bool = False

@@ -19,3 +19,7 @@ class Command(Record):
 
     def __str__(self) -> str:
         return " ".join(self.argv)
+
+
+# Where a command must stand and none is run.
+NO_COMMAND = Command((), 0, 0)

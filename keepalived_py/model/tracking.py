@@ -12,6 +12,7 @@ from enum import Enum
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InterfaceName, ScriptName
 from keepalived_py.base.record import Record
+from keepalived_py.model.cluster import Endpoint
 from keepalived_py.model.scripts import Command
 
 
@@ -59,7 +60,9 @@ class CheckScript(Record):
     """A `vrrp_script`: run every `interval_us`, start to start; killed after `timeout_us`.
 
     `weight` and `reverse` are the defaults of those who track it; `init_failed`:
-    it counts as failed until it was good `rise` times.
+    it counts as failed until it was good `rise` times.  `connect`: in place of the command, a TCP
+    port that must accept a connection.  `ends_program`: when it fails and this machine is
+    MASTER of an instance that tracks it, the program ends.
     """
 
     name: ScriptName
@@ -71,6 +74,8 @@ class CheckScript(Record):
     weight: int = 0
     reverse: bool = False
     init_failed: bool = False
+    connect: Endpoint | None = None
+    ends_program: bool = False
 
 
 class ParameterMatch(Enum):

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address, GroupName, InstanceName, InterfaceName
 from keepalived_py.base.record import Record
+from keepalived_py.model.globals import Election
 from keepalived_py.model.network import Route, Rule, VirtualAddress
 from keepalived_py.model.scripts import Command
 from keepalived_py.model.tracking import (
@@ -166,7 +167,9 @@ class Instance(Record, secret=("auth_data",)):
     group, `destination` the one that is used.  `unicast_ttl` None: 255 (IPv4)
     or the kernel's choice.  `late_priority`: when a timer ran late by more
     than the skew of this priority the instance goes BACKUP.  `owner_ignore_adverts`
-    and `v3_checksum_as_v2` None: off, since nothing asks for it.
+    and `v3_checksum_as_v2` None: off, since nothing asks for it.  With `election` RAFT there are no
+    adverts, and `vrid` may be 0.  `dead_man`: the kernel shuts the addresses off when a MASTER has
+    not sent adverts for so long that a BACKUP may have taken over.
     """
 
     name: InstanceName
@@ -227,6 +230,8 @@ class Instance(Record, secret=("auth_data",)):
     receive_buffer_bytes: int | None = None
     auth_hmac: AuthHmac | None = None
     base_interface: InterfaceName | None = None
+    election: Election = Election.VRRP
+    dead_man: bool = False
 
     @property
     def configured_interface(self) -> InterfaceName:

@@ -25,12 +25,14 @@ from keepalived_py.model.effects import (
     DeleteRoute,
     DeleteRule,
     Effect,
+    EndProgram,
     KernelChange,
     RaiseSequence,
     Role,
     RoleChanged,
     RunCheck,
     RunNotify,
+    RunProbe,
     SendAdvert,
     SendNeighbour,
     UnblockAddresses,
@@ -399,6 +401,8 @@ class Router:
                 waiting.append(effect)
             case CreateDevice():
                 raise RuleBroken("effects", f"{self.name} has no devices: {effect}")
+            case RunProbe() | EndProgram():
+                raise RuleBroken("effects", f"{self.name} has no such check: {effect}")
             case _:
                 assert_never(effect)
 

@@ -16,18 +16,22 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Sequence
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from functools import cache
 from typing import NamedTuple
 
 from keepalived_py.system import rtnetlink
-from keepalived_py.system.attributes import attribute, nest
+from keepalived_py.system.attributes import attribute, nest, split
 from keepalived_py.system.attributes import number_32_of_network as _number
 from keepalived_py.system.attributes import text_attribute as _text
 from keepalived_py.system.rtnetlink import ACKNOWLEDGE, APPEND, CREATE
 
+# The families of tables (linux/netfilter.h); INET sees packets of both IPV4 and IPV6.
+INET = 1
 IPV4 = 2
+ARP = 3
 IPV6 = 10
 
 # linux/netlink.h, linux/netfilter/nfnetlink.h.
@@ -49,14 +53,33 @@ class Kind(IntEnum):
     NEW_RULE = 6
     NEW_SET = 9
     NEW_ELEMENTS = 12
+    GET_ELEMENTS = 13
     DELETE_ELEMENTS = 14
 
 
 class Hook(IntEnum):
     """Where a base chain sees packets (enum nf_inet_hooks)."""
 
+    BEFORE_ROUTING = 0
     INPUT = 1
     OUTPUT = 3
+    AFTER_ROUTING = 4
+
+
+class ArpHook(IntEnum):
+    """Where a base chain sees packets of ARP (linux/netfilter_arp.h)."""
+
+    INPUT = 0
+    OUTPUT = 1
+
+
+class TableFlag(IntFlag):
+    """OWNED: nobody but the socket that made the table may change it, and it goes when that is closed,
+    unless it is PERSISTENT as well (from Linux 6.9 on).
+    """
+
+    OWNED = 2
+    PERSISTENT = 4
 
 
 class Meta(IntEnum):
@@ -66,6 +89,7 @@ class Meta(IntEnum):
     OUTPUT_INDEX = 5
     INPUT_NAME = 6
     OUTPUT_NAME = 7
+    FAMILY = 15
     PROTOCOL = 16
     OUTPUT_KIND = 27
 
@@ -83,6 +107,7 @@ class KeyType(IntEnum):
 
     IPV4_ADDRESS = 7
     IPV6_ADDRESS = 8
+    MARK = 19
     INTERFACE_INDEX = 20
     ICMPV6_TYPE = 29
     INTERFACE_NAME = 41
@@ -91,12 +116,14 @@ class KeyType(IntEnum):
 _KEY_BYTES = {
     KeyType.IPV4_ADDRESS: 4,
     KeyType.IPV6_ADDRESS: 16,
+    KeyType.MARK: 4,
     KeyType.INTERFACE_INDEX: 4,
     KeyType.ICMPV6_TYPE: 1,
     KeyType.INTERFACE_NAME: 16,
 }
 _BITS_PER_TYPE = 6
-_SET_CONSTANT, _SET_MAP = 0x2, 0x8
+_SET_CONSTANT, _SET_MAP, _SET_TIMEOUT = 0x2, 0x8, 0x10
+_INVERTED = 1
 _HOST_ORDER, _NETWORK_ORDER = 1, 2
 
 # Registers of 16 bytes; 0 holds the verdict.
@@ -114,11 +141,15 @@ class Message(NamedTuple):
 
 
 class SetType(NamedTuple):
-    """What a set's keys are; several types are concatenated.  With `data` it is a map to it."""
+    """What a set's keys are; several types are concatenated.  With `data` it is a map to it.
+
+    `expires`: its elements may have a time after which they are not there any more.
+    """
 
     key: tuple[KeyType, ...]
     data: KeyType | None = None
     constant: bool = False
+    expires: bool = False
 
 
 # Expressions -----------------------------------------------------------------
@@ -163,6 +194,11 @@ def member(name: str, register: int = FIRST) -> bytes:
     return _expression("lookup", _number(2, register), _text(1, name))
 
 
+def not_member(name: str, register: int = FIRST) -> bytes:
+    """Go on only if the register (and those after it) hold no element of the set."""
+    return _expression("lookup", _number(2, register), _text(1, name), _number(5, _INVERTED))
+
+
 def mapped(name: str, register: int) -> bytes:
     """Replace the register by what the map says of it; go on only if it says something."""
     return _expression("lookup", _number(2, register), _number(3, register), _text(1, name))
@@ -187,9 +223,9 @@ def verdict(what: Verdict, chain: str | None = None) -> bytes:
 # Messages --------------------------------------------------------------------
 
 
-def new_table(family: int, table: str) -> Message:
-    """Make a table unless it is there."""
-    return Message(Kind.NEW_TABLE, family, CREATE, _text(1, table))
+def new_table(family: int, table: str, flags: int = 0) -> Message:
+    """Make a table unless it is there; `flags` are of `TableFlag`, and older kernels refuse them."""
+    return Message(Kind.NEW_TABLE, family, CREATE, _text(1, table) + (_number(2, flags) if flags else b""))
 
 
 def delete_table(family: int, table: str) -> Message:
@@ -202,7 +238,7 @@ def new_chain(family: int, table: str, chain: str) -> Message:
     return Message(Kind.NEW_CHAIN, family, CREATE, _text(1, table) + _text(3, chain))
 
 
-def new_base_chain(family: int, table: str, chain: str, hook: Hook, priority: int) -> Message:
+def new_base_chain(family: int, table: str, chain: str, hook: Hook | ArpHook, priority: int) -> Message:
     """Make a filter chain that sees the packets of `hook` and accepts what no rule decides about."""
     where = nest(4, _number(1, hook), _number(2, priority & 0xFFFFFFFF))
     head = _text(1, table) + _text(3, chain) + where
@@ -221,6 +257,7 @@ def new_set(family: int, table: str, name: str, type_: SetType, number: int) -> 
     for one in type_.key:
         key = key << _BITS_PER_TYPE | one
     flags = (_SET_MAP if type_.data is not None else 0) | (_SET_CONSTANT if type_.constant else 0)
+    flags |= _SET_TIMEOUT if type_.expires else 0
     attributes = [_text(1, table), _text(2, name)]
     if flags:
         attributes.append(_number(3, flags))
@@ -239,6 +276,12 @@ def _byte_orders(type_: SetType) -> bytes:
 
 
 Element = tuple[bytes, bytes | None]
+
+_TIME = struct.Struct(">Q")
+# No element's key and no length looks like this.
+_TIME_GAP = b"\xa5time?\x5a\xa5"
+# What stands between the two times of an element: the head of the second.
+_LEFT = attribute(5, bytes(_TIME.size))[: -_TIME.size]
 
 
 @cache
@@ -260,7 +303,41 @@ def elements(kind: Kind, family: int, table: str, name: str, which: Sequence[Ele
     return Message(kind, family, flags, _text(1, table) + _text(2, name) + nest(3, *each))
 
 
+class Passing(NamedTuple):
+    """Elements that end by themselves, written but for their time: `pieces` stand before and after each."""
+
+    family: int
+    head: bytes
+    pieces: tuple[bytes, ...]
+
+    def lasting(self, time_ms: int) -> Message:
+        """Add them, or have those that are there last `time_ms` (at least 1) from now on.
+
+        Linux before 6.12 leaves what is there as it is: remove it in the same batch.
+        """
+        time = _TIME.pack(time_ms)
+        # Said twice, as the time of a new element and as what is left of an old one.
+        listed = nest(3, (time + _LEFT + time).join(self.pieces))
+        return Message(Kind.NEW_ELEMENTS, self.family, CREATE, self.head + listed)
+
+
+def passing(family: int, table: str, name: str, keys: Sequence[bytes]) -> Passing:
+    """The elements `keys` of a set whose elements expire."""
+    pieces = b"".join(
+        nest(1, nest(1, attribute(1, key)), attribute(4, _TIME_GAP), attribute(5, _TIME_GAP)) for key in keys
+    ).split(_TIME_GAP + _LEFT + _TIME_GAP)
+    return Passing(family, _text(1, table) + _text(2, name), tuple(pieces))
+
+
 # The channel -----------------------------------------------------------------
+
+
+class Table(NamedTuple):
+    """A table that is there; `flags` are of `TableFlag`."""
+
+    family: int
+    name: str
+    flags: int
 
 
 class Channel:
@@ -291,6 +368,36 @@ class Channel:
         """Whether there is a table of that name (False also if we may not know)."""
         question = Message(Kind.GET_TABLE, family, 0, _text(1, table))
         return self._exchange(self._pack(question, ACKNOWLEDGE), self._sequence) == 0
+
+    def tables(self) -> list[Table]:
+        """All tables there are; raises OSError."""
+        return [
+            Table(answer.payload[0], named.rstrip(b"\0").decode(errors="replace"), _big(flags))
+            for answer in self._dump(Message(Kind.GET_TABLE, 0, 0, b""))
+            for found in (split(answer.payload, _FAMILY.size),)
+            for named, flags in ((found.get(1, b""), found.get(2, b"")),)
+        ]
+
+    def keys(self, family: int, table: str, name: str) -> list[bytes]:
+        """The keys of a set's elements; raises OSError, ENOENT if there is no such set."""
+        question = Message(Kind.GET_ELEMENTS, family, 0, _text(1, table) + _text(2, name))
+        found = []
+        for answer in self._dump(question):
+            listed = split(answer.payload, _FAMILY.size).get(3, b"")
+            found += [split(split(one)[1])[1] for one in _each(listed)]
+        return found
+
+    def _dump(self, question: Message) -> list[rtnetlink.Message]:
+        self._socket.sendto(self._pack(question, rtnetlink.DUMP), (0, 0))
+        found: list[rtnetlink.Message] = []
+        while True:
+            for answer in rtnetlink.messages(self._socket.recv(_ANSWER_BYTES)):
+                error = rtnetlink.error_of(answer)
+                if error:
+                    raise OSError(error, os.strerror(error))
+                if error == 0 or answer.kind == rtnetlink.DONE:
+                    return found
+                found.append(answer)
 
     def close(self) -> None:
         """Close the socket; the tables stay."""
@@ -338,3 +445,18 @@ def index(number: int) -> bytes:
 def name(text: str) -> bytes:
     """An interface name as the kernel holds it in a register."""
     return os.fsencode(text).ljust(16, b"\0")
+
+
+def _big(value: bytes) -> int:
+    return int.from_bytes(value, "big")
+
+
+def _each(listed: bytes) -> Iterator[bytes]:
+    """The attributes of a list, which all are of the same kind."""
+    offset = 0
+    while offset + 4 <= len(listed):
+        length = int.from_bytes(listed[offset : offset + 2], sys.byteorder)
+        if length < 4:
+            return
+        yield listed[offset + 4 : offset + length]
+        offset += (length + 3) & ~3

@@ -262,7 +262,7 @@ class Requests:
 
     def _run(self, port: Port) -> None:
         conversation = Conversation(port, _index_of)
-        rank = _Rank()
+        rank = Rank()
         rank.follow()
         try:
             while True:
@@ -340,7 +340,7 @@ def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
         future.set_exception(error)
 
 
-class _Rank:
+class Rank:
     """The thread's real-time priority: one below that of its process, whenever that changes.
 
     It is not inherited where it is reset on fork; and a thread that shares the

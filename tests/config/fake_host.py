@@ -1,6 +1,7 @@
 """A machine described in a few lines, for tests of the configuration."""
 
-from keepalived_py.config.host import NAME_TABLES, FileStatus, User
+from keepalived_py.base.names import Address
+from keepalived_py.config.host import NAME_TABLES, FileStatus, Secret, User
 
 PROGRAM = FileStatus(0o100755, 0, 0)
 DIRECTORY = FileStatus(0o040755, 0, 0)
@@ -14,6 +15,8 @@ class FakeHost:
     ) -> None:
         self.names: dict[str, dict[str, int]] = {"protocols": {"tcp": 6, "udp": 17}}
         self.interfaces = {"eth0", "eth1", "lo"}
+        self.local: tuple[Address, ...] | None = None
+        self.secrets = {"/etc/keepalived/raft.key": Secret(0o100600, b"k" * 32 + b"\n")}
         self.files = {
             "/": DIRECTORY,
             "/bin": DIRECTORY,
@@ -55,6 +58,12 @@ class FakeHost:
 
     def resolves(self, name: str) -> bool:
         return name in ("localhost", "mail.example")
+
+    def addresses(self) -> tuple[Address, ...] | None:
+        return self.local
+
+    def secret(self, path: str, most: int) -> Secret | None:
+        return self.secrets.get(path, Secret(fault="No such file or directory"))
 
     def processors(self) -> int:
         return 4

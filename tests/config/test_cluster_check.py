@@ -7,6 +7,7 @@ import pytest
 
 from keepalived_py.config.checked import checked
 from keepalived_py.config.cluster_check import CODES, cluster_findings
+from keepalived_py.config.host import Secret
 from keepalived_py.diagnostics.report import Diagnostic, Severity
 from tests.config.fake_host import FakeHost
 
@@ -30,7 +31,9 @@ def compare(tmp_path: Path, *texts: str) -> list[Diagnostic]:
     for number, text in enumerate(texts, 1):
         path = tmp_path / f"lb{number}.conf"
         path.write_text(text)
-        subject = checked(str(path), config_id="", host=FakeHost()).subject
+        host = FakeHost()
+        host.secrets["/etc/keepalived/other.key"] = Secret(0o100600, b"o" * 32)
+        subject = checked(str(path), config_id="", host=host).subject
         assert subject is not None
         subjects.append(subject)
     return cluster_findings(subjects)
@@ -59,6 +62,14 @@ def service(server: str = "10.1.0.5", port: int = 80) -> str:
     )
 
 
+def raft(*lines: str, node: str = "", names: str = "abc", key: str = "raft.key") -> str:
+    members = [f"member {name} 10.1.0.{ord(name)}:7400" for name in names]
+    own = [f"node_id {node}"] if node else []
+    head = ("raft_cluster {", "cluster_id c", f"key_file /etc/keepalived/{key}")
+    return "\n".join((*head, *members, *own, *lines, "}\n"))
+
+
+ELECTED = instance("election raft")
 A = instance(priority=150)
 WATCHED = SECURE + SCRIPT
 SECOND = instance(name="VI_2", vrid=8, address="virtual_ipaddress {\n10.1.0.101/16\n}")
@@ -106,6 +117,32 @@ CONTRADICTIONS = [
     ("cluster-virtual-servers", WARNING, A + service("10.1.0.5"), instance() + service("10.1.0.6"), 10, None),
     ("cluster-virtual-servers", WARNING, A + service() + service(port=81), instance() + service(), 17, None),
     ("cluster-instance-missing", WARNING, A + SECOND, instance(), 10, None),
+    ("cluster-election", ERROR, raft() + ELECTED, raft() + A, 8, 12),
+    (
+        "cluster-addresses",
+        ERROR,
+        raft() + ELECTED,
+        raft() + ELECTED.replace("10.1.0.100", "10.1.0.9"),
+        13,
+        13,
+    ),
+    ("cluster-raft", ERROR, raft() + ELECTED, raft(names="abd") + ELECTED, 6, None),
+    ("cluster-raft", WARNING, raft() + ELECTED, raft(names="acb") + ELECTED, 6, None),
+    ("cluster-raft", ERROR, raft() + ELECTED, (raft() + ELECTED).replace("98:7400", "98:7401"), 6, None),
+    (
+        "cluster-raft",
+        ERROR,
+        raft() + ELECTED,
+        (raft() + ELECTED).replace("98:7400", "98:7400 witness"),
+        6,
+        None,
+    ),
+    ("cluster-raft", ERROR, raft() + ELECTED, (raft() + ELECTED).replace("id c", "id d"), 2, None),
+    ("cluster-raft", ERROR, raft(node="b") + ELECTED, raft(node="b") + ELECTED, 7, None),
+    ("cluster-raft", WARNING, raft() + ELECTED, raft("timing fast") + ELECTED, 7, None),
+    ("cluster-raft", WARNING, raft() + A, instance(), 1, None),
+    ("cluster-raft-key", ERROR, raft() + ELECTED, raft(key="other.key") + ELECTED, 3, None),
+    ("cluster-raft-key", ERROR, (raft() + ELECTED).replace("key_file", "! "), raft() + ELECTED, 3, None),
 ]
 
 
@@ -121,6 +158,11 @@ def test_contradictions(
     assert one.error_class is None
     if other is not None:
         assert one.notes[0].startswith(f"the other side: {tmp_path}/lb1.conf:{other}")
+
+
+def test_a_witness_needs_no_instances(tmp_path: Path) -> None:
+    witness = raft(node="c").replace("99:7400", "99:7400 witness")
+    assert compare(tmp_path, witness.replace("node_id c", "node_id a") + ELECTED, witness) == []
 
 
 def test_every_code_has_a_case() -> None:

@@ -95,6 +95,43 @@ def test_round_trip_keeps_what_has_a_meaning(sample: Cluster, tmp_path: Path) ->
     assert [one.endpoint for one in here.backends] == [one.endpoint for one in there.backends]
 
 
+ELECTED = """\
+raft_cluster {
+    cluster_id c
+    node_id b
+    member a 10.1.0.1:7400
+    member b [fd00::2]:7401
+    member c host.example:7402
+    member w 10.1.0.4:7403 witness
+    key_file /etc/keepalived/raft.key
+    timing noisy
+}
+vrrp_instance first {
+    interface eth0
+    election raft
+    garp_master_refresh 3
+    virtual_ipaddress {
+        10.1.0.9
+    }
+}
+"""
+
+
+def test_a_quorum_keeps_its_members(tmp_path: Path) -> None:
+    cluster, notes, _ = back(ELECTED, tmp_path)
+    assert cluster is not None
+    assert [(one.id, str(one.endpoint)) for one in cluster.members] == [
+        ("a", "10.1.0.1:7400"),
+        ("b", "[fd00::2]:7401"),
+    ]
+    assert (cluster.key_file, cluster.timing) == ("/etc/keepalived/raft.key", "noisy")
+    assert notes == [
+        "2: raft_cluster: cluster_id c has no counterpart",
+        "member c: host.example:7402 has no IP address, by which it is known",
+        "member w: a witness would hold the address like all others; left out",
+    ]
+
+
 def test_each_member_has_its_own_file(sample: Cluster, tmp_path: Path) -> None:
     done = to_keepalived(sample, "server2")
     _, _, loaded = back(done.text or "", tmp_path)

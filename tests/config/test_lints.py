@@ -58,6 +58,11 @@ def said(tmp_path: Path, text: str, host: FakeHost | NoHost | None = None, *igno
     return [one for one in found.diagnostics if one.own]
 
 
+def raft(*lines: str, count: int = 3, key: str = "key_file /etc/keepalived/raft.key") -> str:
+    members = [f"member n{number} 10.1.0.{number}:7400" for number in range(1, count + 1)]
+    return "\n".join(("raft_cluster {", "cluster_id c", key, *members, *lines, "}\n"))
+
+
 TRACK = "track_script {\nchk weight -30\n}"
 PLAIN_TRACK = "track_script {\nchk\n}"
 PEERS = "unicast_src_ip 10.1.0.1\nunicast_peer {\n"
@@ -147,6 +152,18 @@ FINDINGS = [
     ("server-unchecked", instance() + SERVICE, 9, "health check"),
     ("kernel-feature", instance("use_vmac"), 4, "macvlan"),
     ("service-without-address", instance(vip="10.1.0.9") + SERVICE, 9, "10.1.0.100 port 80"),
+    ("raft-no-key", raft(key="") + instance("election raft"), 1, "no key_file"),
+    ("raft-members", raft(count=1) + instance("election raft"), 4, "one member"),
+    ("raft-members", raft(count=2) + instance("election raft"), 5, "safe, but not available"),
+    ("raft-members", raft(count=4) + instance("election raft"), 7, "4 members and can lose 1"),
+    (
+        "raft-fence-delay",
+        SECURE + raft("takeover fence_first", "fence_script /bin/true", count=2) + instance("election raft"),
+        9,
+        "both members would shoot",
+    ),
+    ("raft-unused", raft() + instance(), 1, "elects nothing"),
+    ("raft-idle", raft() + instance("election raft\nadvert_int 2\ndead_man"), 12, "advert_int, dead_man"),
 ]
 FILES = {
     "/bin/data": FileStatus(0o100644, 0, 0),
@@ -212,6 +229,12 @@ GOOD = [
     instance(f"{PEERS}10.1.0.2\n}}", vrid=51),
     instance(vip="10.1.0.100/16 dev eth0 label eth0:1\n192.168.200.9/24 dev eth1"),
     SECURE + script(command="/bin/true -a |b") + instance(PLAIN_TRACK),
+    raft() + instance("election raft", vrid=51),
+    raft(count=5) + "global_defs {\nelection raft\n}\n" + instance(),
+    raft("member w 10.9.0.1:7400 witness", "node_id w", count=2),
+    SECURE
+    + raft("member n2 10.1.0.2:1 fence_delay 3", "takeover fence_first", "fence_script /bin/true", count=1)
+    + instance("election raft"),
 ]
 
 

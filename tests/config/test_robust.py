@@ -10,7 +10,7 @@ import pytest
 from keepalived_py.config.checked import Checked, checked
 from keepalived_py.config.cluster_check import cluster_findings
 from keepalived_py.diagnostics.render import Style, render
-from tests.config.fake_host import FakeHost
+from tests.config.fake_host import PROGRAM, FakeHost
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*/*.conf"))
 STYLES: tuple[Style, ...] = ("keepalived", "full", "json", "sarif")
@@ -22,6 +22,7 @@ INSTANCE = "vrrp_instance A {\ninterface eth0\nvirtual_router_id 5\nvirtual_ipad
 def answer(path: Path) -> Checked:
     host = FakeHost()
     host.interfaces.add("eth2")  # one of the samples speaks of a third interface
+    host.files["/etc/keepalived/fence.sh"] = PROGRAM  # and one cannot do without its script
     begin = time.monotonic()
     found = checked(str(path), config_id="n1", host=host)
     for style in STYLES:

@@ -4,6 +4,7 @@ A file is a script, a line `----`, and the expected trace.  The script:
 
     router NAME [priority=N] [preempt_delay=S] [advert=S] [script=WEIGHT] [nopreempt] [master] [group]
                 [version=3] [six] [peers=NAME,NAME] [old] [ah=PASSWORD] [hmac=KEY] [owner_ignores]
+                [raft]
     advance SECONDS           virtual time passes
     drop A->B / pass A->B     adverts from A to B are lost / delivered
     down NAME / up NAME       the link of the router's eth0
@@ -13,6 +14,8 @@ A file is a script, a line `----`, and the expected trace.  The script:
     hear NAME PRIORITY FROM   a made-up advert reaches it
     replay A->B               the last advert that B got from A arrives once more
     pause NAME SECONDS        it does not run (but its links and sockets do)
+    grant NAME LEASE          a quorum gives it the lease (`raft`)
+    lose NAME LEASE           the lease is over
 
 Routers are numbered in the order of their lines, and so are their addresses:
 10.0.0.1, or fe80::1 with `six`.  `old`: the unicast checksum of long ago.
@@ -33,8 +36,9 @@ import pytest
 
 from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.base.integrity import advert_signature, ah_icv
-from keepalived_py.base.names import Address, GroupName, InstanceName, InterfaceName, ScriptName
+from keepalived_py.base.names import Address, GroupName, InstanceName, InterfaceName, LeaseName, ScriptName
 from keepalived_py.core import node as core
+from keepalived_py.core.standing import leases_of
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import (
@@ -42,6 +46,7 @@ from keepalived_py.model.config import (
     CheckScript,
     Command,
     Configuration,
+    Election,
     InitialState,
     Instance,
     Notifies,
@@ -156,6 +161,18 @@ class Stage:
 
     def do_pause(self, name: str, seconds: str) -> None:
         self.routers[name].sleeps_until = self.now + round(float(seconds) * SECOND)
+
+    def do_grant(self, name: str, lease: str) -> None:
+        instances = self._instances_of(name, lease)
+        self._feed(name, ev.LeaseGranted(LeaseName(lease), instances, 1, "promised by others"))
+
+    def do_lose(self, name: str, lease: str) -> None:
+        instances = self._instances_of(name, lease)
+        self._feed(name, ev.LeaseLost(LeaseName(lease), instances, "no quorum", "the promises ended"))
+
+    def _instances_of(self, name: str, lease: str) -> tuple[InstanceName, ...]:
+        leases = leases_of(self.routers[name].configuration)
+        return next(each.instances for each in leases if each.name == lease)
 
     def do_delete(self, name: str) -> None:
         router = self.routers[name]
@@ -298,6 +315,7 @@ def _instance(index: int, options: dict[str, str]) -> Instance:
         auth_type=AuthType.AH if "ah" in options else AuthType.NONE,
         auth_data=options.get("ah", "").encode(),
         auth_hmac=AuthHmac(keys=keys, active_key=1, time_window_s=5) if "hmac" in options else None,
+        election=Election.RAFT if "raft" in options else Election.VRRP,
         owner_ignore_adverts=True if "owner_ignores" in options else None,
     )
 

@@ -13,7 +13,7 @@ from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.base.integrity import advert_signature
 from keepalived_py.core.vrrp import machine, timing
 from keepalived_py.model import effects as fx
-from keepalived_py.model.config import AuthType
+from keepalived_py.model.config import AuthType, Election
 from keepalived_py.model.packet import Advert
 from keepalived_py.model.vrrp import AuthHmac, HmacKey, UnicastChecksum
 from tests.core.test_vrrp_authentication import numbered
@@ -43,6 +43,10 @@ KINDS: Mapping[str, dict[str, Any]] = {
     },
     "v3 v6": {"family": 6},
     "v3 hmac": {"version": 3, "auth_hmac": HMAC},
+    "raft": {"election": Election.RAFT, "vrid": 0},
+    "raft AH": {"election": Election.RAFT, "auth_type": AuthType.AH, "auth_data": b"secret"},
+    "raft unicast": {"election": Election.RAFT, "unicast_peers": peers(LOW[4], HIGH[4])},
+    "raft v6": {"election": Election.RAFT, "family": 6},
 }
 FLAGS: tuple[dict[str, Any], ...] = (
     {"preempt": False, "late_priority": 254},
@@ -121,6 +125,16 @@ def short_pause(solo: Solo) -> None:
     solo.paused(0.1)
 
 
+def granted(solo: Solo) -> None:
+    if solo.settings.election is Election.RAFT:
+        solo.granted()
+
+
+def lost(solo: Solo) -> None:
+    if solo.settings.election is Election.RAFT:
+        solo.lost()
+
+
 def fault(solo: Solo) -> None:
     if solo.role != "FAULT":
         solo.fault()
@@ -161,6 +175,8 @@ EVENTS: Mapping[str, Happening] = {
     "an advert after a pause": advert_after_a_pause,
     "pause": pause,
     "short pause": short_pause,
+    "lease granted": granted,
+    "lease lost": lost,
     "fault": fault,
     "priority": other_priority,
     "no source": no_source,
@@ -180,13 +196,20 @@ def must_hold(solo: Solo, before: str, what: str) -> None:
     entered = bool(changes) and state.role is fx.Role.MASTER
     left = bool(changes) and before == "MASTER"
     assert (len(takes), len(leaves)) == (entered, left), "every exit from MASTER releases"
-    assert (state.deadline is None) is (state.role in (fx.Role.FAULT, fx.Role.INIT))
+    idle = state.role in (fx.Role.FAULT, fx.Role.INIT) or solo.settings.election is Election.RAFT
+    assert (state.deadline is None) is idle
     assert state.deadline is None or state.deadline > solo.now
     if state.role is not fx.Role.MASTER:
         assert not any(state.announcements)
         assert not any(solo.sent()) or solo.settings.higher_priority_send_advert
     assert state.advert is None or state.advert.priority == state.effective_priority
     assert 1 <= state.effective_priority <= 255 and state.interval > 0
+    if solo.settings.election is Election.RAFT:
+        assert not solo.sent() and not solo.all(fx.RaiseSequence) and state.advert is None
+        assert not changes or what in BY_OTHERS, "nothing heard and no timer moves it"
+
+
+BY_OTHERS = ("lease granted", "lease lost", "fault", "stop")
 
 
 def made(role: str, kind: str, flags: dict[str, Any]) -> Solo:
@@ -227,7 +250,8 @@ def test_random_lives(kind: str, owner: bool, life: list[tuple[str, int]]) -> No
                 held = not held
         solo.out.clear()
         assert held is (solo.role == "MASTER")
-        assert (solo.state.deadline is None) is (solo.role in ("INIT", "FAULT"))
+        idle = solo.role in ("INIT", "FAULT") or kind.startswith("raft")
+        assert (solo.state.deadline is None) is idle
 
 
 numbers = st.integers(0, 255)

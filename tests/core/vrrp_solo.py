@@ -9,7 +9,7 @@ from keepalived_py.core.vrrp import machine, timing
 from keepalived_py.core.vrrp.priority import effective_priority
 from keepalived_py.core.vrrp.state import InstanceState, Why, earliest
 from keepalived_py.model import effects as fx
-from keepalived_py.model.config import Command, Instance, Notifies, VirtualAddress
+from keepalived_py.model.config import Command, Election, Instance, Notifies, VirtualAddress
 from keepalived_py.model.packet import Advert
 from keepalived_py.model.vrrp import UnicastPeer
 
@@ -99,7 +99,9 @@ class Solo:
             self.state = machine.become_fault(self.state, START, self.out)
         elif role == "BACKUP" or role == "MASTER":
             self.state = machine.become_backup(self.state, self.now, START, self.out, initial=True)
-        if role == "MASTER":
+        if role == "MASTER" and self.settings.election is Election.RAFT:
+            self.granted()
+        elif role == "MASTER":
             self.until(self.until_down / SECOND)
 
     @property
@@ -156,6 +158,16 @@ class Solo:
         """A fault of its own."""
         self.state = machine.become_fault(self.state, START, self.out)
         return self
+
+    def granted(self) -> "Solo":
+        """A quorum lets the instance hold what it holds; only a BACKUP is ever told."""
+        if self.state.role is fx.Role.BACKUP:
+            self.state = machine.become_master(self.state, self.now, START, self.out)
+        return self
+
+    def lost(self) -> "Solo":
+        """The lease of a MASTER is over."""
+        return self.backup() if self.state.role is fx.Role.MASTER else self
 
     def backup(self) -> "Solo":
         """To BACKUP."""

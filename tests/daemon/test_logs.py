@@ -1,14 +1,16 @@
 """Log lines reach syslog and the console, and never make the program wait."""
 
+import json
 import os
 import re
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from keepalived_py.base.logs import Log, LogSettings
+from keepalived_py.base.logs import Level, Log, LogSettings
 
 
 @pytest.fixture
@@ -90,3 +92,68 @@ def test_a_full_or_closed_console_is_no_obstacle() -> None:
     os.close(reader)
     os.close(writer)
     log.info("nobody")
+
+
+def console(settings: LogSettings, write: Callable[[Log], None]) -> list[bytes]:
+    """The lines that `write` brings to a console with these settings."""
+    reader, writer = os.pipe()
+    write(Log(settings, console_fd=writer))
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        return file.read().splitlines()
+
+
+def every_level(log: Log) -> None:
+    log.detail("d")
+    log.info("i")
+    log.warn("w")
+    log.error("e")
+
+
+@pytest.mark.parametrize(
+    ("level", "detail", "expected"),
+    [
+        (Level.DEBUG, 1, b"diwe"),
+        (Level.DEBUG, 0, b"iwe"),
+        (Level.INFO, 1, b"iwe"),
+        (Level.WARN, 1, b"we"),
+        (Level.ERROR, 1, b"e"),
+    ],
+)
+def test_levels_leave_out_what_matters_less(level: Level, detail: int, expected: bytes) -> None:
+    lines = console(LogSettings(syslog=False, console=True, detail=detail, level=level), every_level)
+    assert b"".join(line[-1:] for line in lines) == expected
+
+
+def test_syslog_follows_the_level_too(tmp_path: Path, syslog: socket.socket) -> None:
+    with syslog:
+        every_level(Log(settings(tmp_path, level=Level.ERROR)))
+        assert syslog.recv(1000).endswith(b": e")
+        syslog.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            syslog.recv(1000)
+
+
+JSON = LogSettings(ident="Keepalived_vrrp", syslog=False, console=True, json=True, detail=1)
+
+
+def test_json_is_one_object_per_line() -> None:
+    lines = [json.loads(line) for line in console(JSON, lambda log: log.warn('one "1"\ntwo \udcff'))]
+    assert [line.pop("msg") for line in lines] == ['one "1"', "two \udcff"]
+    for line in lines:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("ts"))
+        assert line == {"level": "warn", "logger": "Keepalived_vrrp", "pid": os.getpid()}
+    levels = [json.loads(line)["level"] for line in console(JSON, every_level)]
+    assert levels == ["debug", "info", "warn", "error"]
+
+
+@pytest.mark.parametrize("character", ["x", "ä", "\U0001f600", '"', "\udcff"])
+def test_a_long_line_is_still_one_object(character: str) -> None:
+    (line,) = console(JSON, lambda log: log.info(character * 5000))
+    assert len(line) < 4000
+    assert set(json.loads(line)["msg"]) == {character}
+
+
+def test_a_line_that_fits_is_not_cut() -> None:
+    (line,) = console(JSON, lambda log: log.info("x" * 3800))
+    assert json.loads(line)["msg"] == "x" * 3800

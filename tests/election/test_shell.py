@@ -92,6 +92,9 @@ class Recorder:
     def check(self, check: fx.RunCheck) -> int:
         return 0
 
+    def connect(self, probe: fx.RunProbe) -> None:
+        self.done.append(f"connect {probe.endpoint}")
+
     async def finish(self, limit_s: float) -> None:
         self.done.append("scripts finished")
 
@@ -150,6 +153,7 @@ def live(recorder: Recorder, seconds: float, *instances: Instance) -> None:
             firewall=recorder,
             devices=recorder,
             fifos=recorder,
+            probes=recorder,
             log=recorder,
             now=now,
             wall_clock_s=lambda: 0,

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.config.blocks import values
+from keepalived_py.config.blocks import elections, values
 from keepalived_py.config.blocks.values import LARGEST_INT, TIMER_SECONDS, UNSIGNED, integer
 from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import FAILED, Keyword, Run
@@ -199,6 +199,24 @@ PROTOCOL: list[Keyword[Any]] = [
         since="2.4.0",
         required=False,
         missing="vrrp_delay_after_boot requires a time",
+    ),
+    values.custom(
+        "election",
+        elections.read,
+        elections.CHOICES,
+        default="vrrp",
+        help="who decides for instances that say nothing: adverts, or the quorum of raft_cluster",
+        attribute="election",
+        show=elections.show,
+        schema=elections.SCHEMA,
+        extension=True,
+    ),
+    values.switch(
+        "dead_man",
+        "dead_man",
+        "Invalid value '{word}' for global dead_man specified",
+        help="the kernel shuts off the addresses of a MASTER that has stopped sending adverts",
+        extension=True,
     ),
     values.flag(
         "log_unknown_vrids", "log_unknown_vrids", help="log adverts of virtual routers that are not ours"

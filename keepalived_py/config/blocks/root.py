@@ -160,6 +160,14 @@ BLOCKS: list[Keyword[Any]] = [
         "one virtual router on one interface",
         attribute="instances",
     ),
+    lazy(
+        "raft_cluster",
+        "raft_cluster",
+        "",
+        "the members that elect by quorum who holds what",
+        attribute="raft",
+        extension=True,
+    ),
     lazy("SSL", "ssl", "", "certificates that SSL_GET shows", attribute="ssl"),
     lazy(
         "virtual_server_group",

@@ -12,6 +12,7 @@ from typing import Any
 from keepalived_py.base.names import InstanceName
 from keepalived_py.config.blocks import (
     authentication,
+    elections,
     garp,
     lists,
     notify,
@@ -48,6 +49,8 @@ _UNDECIDED: dict[str, None] = dict.fromkeys(
         "owner_ignore_adverts",
         "v3_checksum_as_v2",
         "down_timer_adverts",
+        "election",
+        "dead_man",
     )
 )
 
@@ -204,7 +207,7 @@ _IDENTITY: tuple[Keyword[Any], ...] = (
         1,
         255,
         "({name}): VRID '{word}' not valid - must be between 1 & 255",
-        help="which virtual router this is; one of its own on each network",
+        help="which virtual router this is; one of its own on each network; not needed with election raft",
     ),
     values.converted(
         "version",
@@ -298,6 +301,24 @@ _TIMING: tuple[Keyword[Any], ...] = (
 )
 
 _BEHAVIOUR: tuple[Keyword[Any], ...] = (
+    values.custom(
+        "election",
+        elections.read,
+        elections.CHOICES,
+        default="that of global_defs",
+        help="who decides which machine holds the addresses: adverts, or the quorum of raft_cluster",
+        attribute="election",
+        show=elections.show,
+        schema=elections.SCHEMA,
+        inherited=True,
+        extension=True,
+    ),
+    _boolean(
+        "dead_man",
+        "dead_man",
+        "the kernel shuts off the addresses when we are MASTER and have stopped sending adverts",
+        extension=True,
+    ),
     _boolean("strict_mode", "strict", "follow the RFC to the letter", default="vrrp_strict"),
     values.flag(
         "accept",

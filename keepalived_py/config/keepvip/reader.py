@@ -30,6 +30,7 @@ from keepalived_py.model.cluster import (
     Prometheus,
     TcpCheck,
 )
+from keepalived_py.model.raft import PRESETS
 
 MOST_BYTES = 4 * 1024 * 1024
 MAX_INTERFACE_NAME = 15
@@ -39,6 +40,8 @@ NONE: list[Mapping] = []
 DEFAULT_TIMEOUT_US = Micros(500_000)
 
 KEYS = ("cluster", "interface", "vip", "ChecksInterval", "prometheus", "checks", "members", "loadBalancers")
+OWN_KEYS = ("onCheckFailure", "keyFile", "dataDirectory", "timing")  # keep-vip passes over them
+ON_CHECK_FAILURE = {"exit": True, "stepdown": False}
 PROMETHEUS_KEYS = ("enabled", "address")
 CHECK_KEYS = ("name", "protocol", "address", "timeout")
 MEMBER_KEYS = ("id", "address")
@@ -114,7 +117,7 @@ class _Cluster:
         top = values.mapping(self.reading, node, "The file")
         if top is None:
             return None
-        keys = Keys(self.reading, top, TOP, KEYS)
+        keys = Keys(self.reading, top, TOP, (*KEYS, *OWN_KEYS))
         name = keys.get("cluster", values.text, "")
         interface = keys.need("interface", values.text)
         vip = keys.need("vip", _vip)
@@ -134,7 +137,20 @@ class _Cluster:
                 "invalid-value",
                 expected="an address that no machine has by itself",
             )
-        return Cluster(name, interface, vip, interval_us, members, checks, prometheus, balancers)
+        return Cluster(
+            name,
+            interface,
+            vip,
+            interval_us,
+            members,
+            checks,
+            prometheus,
+            balancers,
+            ON_CHECK_FAILURE[keys.get("onCheckFailure", _on_check_failure, "stepdown")],
+            keys.get("keyFile", _path, ""),
+            keys.get("dataDirectory", _path, ""),
+            keys.get("timing", _timing, "lan"),
+        )
 
     def interface(self, name: str, at: Origin) -> None:
         if not name or len(name) > MAX_INTERFACE_NAME or "/" in name:
@@ -289,6 +305,36 @@ def _member_address(reading: Reading, node: Node, name: str) -> tuple[Address, i
             expected="IP:PORT: by its address a machine finds out which member it is",
         )
         return None
+
+
+def _path(reading: Reading, node: Node, name: str) -> str | None:
+    found = values.text(reading, node, name)
+    if found is not None and not found.startswith("/"):
+        reading.error(
+            f"{name} '{found}' is no absolute path",
+            node.origin,
+            "invalid-value",
+            expected="a path that begins with /",
+        )
+        return None
+    return found
+
+
+def _on_check_failure(reading: Reading, node: Node, name: str) -> str | None:
+    return _one_of(reading, node, name, tuple(ON_CHECK_FAILURE))
+
+
+def _timing(reading: Reading, node: Node, name: str) -> str | None:
+    return _one_of(reading, node, name, tuple(PRESETS))
+
+
+def _one_of(reading: Reading, node: Node, name: str, words: tuple[str, ...]) -> str | None:
+    found = values.text(reading, node, name)
+    if found is not None and found not in words:
+        expected = " or ".join(words)
+        reading.error(f"{name} '{found}' is not known", node.origin, "invalid-value", expected=expected)
+        return None
+    return found
 
 
 def _kind(reading: Reading, node: Node, name: str) -> BalancerKind | None:

@@ -42,7 +42,19 @@ def to_values(cluster: Cluster) -> dict[str, Any]:
     made["members"] = [{"id": one.id, "address": str(one.endpoint)} for one in cluster.members]
     if cluster.load_balancers:
         made["loadBalancers"] = [_balancer(one) for one in cluster.load_balancers]
+    made.update(_own_keys(cluster))
     return made
+
+
+def _own_keys(cluster: Cluster) -> dict[str, str]:
+    """What keep-vip does not know, as far as it says anything."""
+    written = {
+        "onCheckFailure": "exit" if cluster.exit_on_check_failure else "",
+        "keyFile": cluster.key_file,
+        "dataDirectory": cluster.data_directory,
+        "timing": "" if cluster.timing == Cluster.defaults["timing"] else cluster.timing,
+    }
+    return {name: text for name, text in written.items() if text}
 
 
 def _timeout(timeout_us: int) -> dict[str, int]:

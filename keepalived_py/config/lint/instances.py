@@ -11,7 +11,7 @@ from keepalived_py.config.lint.advice import Advice, Lint, Subject
 from keepalived_py.config.lint.places import entry_place, inside, nearest
 from keepalived_py.diagnostics.origin import Origin
 from keepalived_py.diagnostics.report import Severity
-from keepalived_py.model.config import Configuration, Instance
+from keepalived_py.model.config import Configuration, Election, Instance
 
 OWNER_PRIORITY = 255
 MOST_PRIORITY = 254  # what weights can raise a priority to
@@ -148,7 +148,7 @@ def _strict_advice(names: tuple[str, ...], keyword: str, place: Origin | None) -
 
 def _router_id(subject: Subject) -> Iterator[Advice]:
     for one in subject.configuration.instances:
-        if one.vrid == EVERYBODYS_ROUTER_ID and not one.unicast_peers:
+        if one.vrid == EVERYBODYS_ROUTER_ID and not one.unicast_peers and one.election is Election.VRRP:
             yield Advice(
                 f"({one.name}) virtual_router_id {one.vrid} stands in the sample that most people copied: "
                 f"a stranger's router on the network of {one.interface} may use it too",
@@ -160,7 +160,7 @@ def _router_id(subject: Subject) -> Iterator[Advice]:
 def _dead_time(subject: Subject) -> Iterator[Advice]:
     for one in subject.configuration.instances:
         dead_us = one.advert_interval_us * one.down_timer_adverts
-        if dead_us < SHORTEST_DEAD_TIME_US:
+        if dead_us < SHORTEST_DEAD_TIME_US and one.election is Election.VRRP:
             yield Advice(
                 f"({one.name}) a backup takes over after {dead_us / SECOND:g} s without adverts: "
                 "a paused virtual machine or a busy disk is enough for two masters",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from keepalived_py.config.lint import addresses, groups, instances, kernel, scripts, servers
+from keepalived_py.config.lint import addresses, groups, instances, kernel, raft, scripts, servers
 from keepalived_py.config.lint.advice import Lint, Subject
 from keepalived_py.config.lint.places import Switches
 from keepalived_py.diagnostics.report import Diagnostic
@@ -16,9 +16,10 @@ LINTS: tuple[Lint, ...] = (
     *scripts.LINTS,
     *servers.LINTS,
     *kernel.LINTS,
+    *raft.LINTS,
 )
 # keepalived only logs these, without a place; a lint of the same code says more.
-REPLACED = frozenset(("script-not-found", "script-not-executable", "insecure-script"))
+REPLACED = frozenset(("script-not-found", "script-not-executable", "insecure-script", "raft-no-key"))
 
 
 def linted(subject: Subject, found: Iterable[Diagnostic], ignored: Collection[str] = ()) -> list[Diagnostic]:

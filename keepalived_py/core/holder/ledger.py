@@ -8,6 +8,8 @@ several instances run beside each other.  So the node counts
 * `additions`: addresses we asked for and have no answer about.  A deletion of
   ours that is reported when the address is wanted again, and no addition is
   under way, overtook the addition: it is put on once more;
+* `under_way`: changes of the kernel's tables without an answer, as far as they
+  concern leases (`core.standing`), which are given back only when all is gone;
 * `ailing`: what others took away, or the kernel refused, by owner and thing.
 
 Somebody who takes an address off again and again must not make us fight at
@@ -16,15 +18,26 @@ full speed: the first time it is put back at once, then after 1 s, 2 s, ...
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.base.names import InstanceName
 from keepalived_py.core.holder.things import Place
-from keepalived_py.model.effects import BlockAddresses, CreateDevice, KernelChange, UnblockAddresses
+from keepalived_py.model.effects import (
+    BlockAddresses,
+    CreateDevice,
+    DeleteAddress,
+    DeleteRoute,
+    DeleteRule,
+    Effect,
+    KernelChange,
+    UnblockAddresses,
+)
 
 PEACE = Micros(60 * SECOND)
 LONGEST = Micros(30 * SECOND)
+
+K = TypeVar("K")
 
 Undertaking = KernelChange | BlockAddresses | UnblockAddresses | CreateDevice
 
@@ -52,6 +65,7 @@ class Ledger(NamedTuple):
     ailing: Mapping[Undertaking, Ailing] = {}
     restored: Mapping[InstanceName, int] = {}
     due: Micros | None = None
+    under_way: Mapping[KernelChange, int] = {}
 
 
 CLEAN = Ledger()
@@ -67,10 +81,33 @@ def pause_after_refusal(attempts: int) -> Micros:
     return Micros(min(LONGEST, SECOND << min(attempts - 1, 5)))
 
 
+def unfinished(
+    under_way: Mapping[KernelChange, int], ailing: Mapping[Undertaking, Ailing]
+) -> frozenset[InstanceName]:
+    """Whose changes are not answered, or who has something in the kernel that would not go.
+
+    A route or rule whose deletion can never succeed is no longer waited for; an address is.
+    """
+    if not under_way and not ailing:
+        return frozenset()
+    failing = {each.undertaking.instance for each in ailing.values() if _would_not_go(each)}
+    return frozenset({change.instance for change in under_way} | failing)
+
+
+def _would_not_go(ailing: Ailing) -> bool:
+    match ailing.undertaking:
+        case DeleteAddress():
+            return ailing.errno != 0
+        case DeleteRoute() | DeleteRule():
+            return ailing.errno != 0 and ailing.retry_at is not None
+        case _:
+            return False
+
+
 class Books:
     """A ledger opened for change; what is not written to is shared with the old one."""
 
-    __slots__ = ("_additions", "_ailing", "_old", "_removals", "_restored")
+    __slots__ = ("_additions", "_ailing", "_old", "_removals", "_restored", "_under_way")
 
     def __init__(self, old: Ledger) -> None:
         self._old = old
@@ -78,6 +115,7 @@ class Books:
         self._additions: dict[Place, int] | None = None
         self._ailing: dict[Undertaking, Ailing] | None = None
         self._restored: dict[InstanceName, int] | None = None
+        self._under_way: dict[KernelChange, int] | None = None
 
     @property
     def removals(self) -> Mapping[Place, int]:
@@ -122,6 +160,25 @@ class Books:
                 self._additions = dict(self._old.additions)
             _less(self._additions, place)
 
+    @property
+    def under_way(self) -> Mapping[KernelChange, int]:
+        """Changes for leases that are not answered."""
+        return self._old.under_way if self._under_way is None else self._under_way
+
+    def expect_answer(self, change: KernelChange) -> None:
+        """We ask for `change`, which concerns a lease."""
+        if self._under_way is None:
+            self._under_way = dict(self._old.under_way)
+        self._under_way[change] = self._under_way.get(change, 0) + 1
+
+    def tick_off_answer(self, change: Effect) -> None:
+        """It was answered, whatever the answer is."""
+        under_way = self.under_way
+        if under_way and isinstance(change, KernelChange) and change in under_way:
+            if self._under_way is None:
+                self._under_way = dict(self._old.under_way)
+            _less(self._under_way, change)
+
     def note(self, ailing: Ailing) -> None:
         """Remember what gives trouble."""
         self._open_ailing()[ailing.undertaking] = ailing
@@ -163,14 +220,14 @@ class Books:
             due = min(
                 (each.retry_at for each in self._ailing.values() if each.retry_at is not None), default=None
             )
-        elif self._removals is None and self._additions is None and self._restored is None:
+        elif all(part is None for part in (self._removals, self._additions, self._restored, self._under_way)):
             return old
         restored = old.restored if self._restored is None else self._restored
-        return Ledger(self.removals, self.additions, self.ailing, restored, due)
+        return Ledger(self.removals, self.additions, self.ailing, restored, due, self.under_way)
 
 
-def _less(counts: dict[Place, int], place: Place) -> None:
-    if counts[place] > 1:
-        counts[place] -= 1
+def _less(counts: dict[K, int], key: K) -> None:
+    if counts[key] > 1:
+        counts[key] -= 1
     else:
-        del counts[place]
+        del counts[key]

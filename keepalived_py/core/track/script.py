@@ -1,5 +1,8 @@
 """Check scripts: when they run, and when their results count (`vrrp_script`).
 
+A check may also connect to a TCP port in place of running a command; all else
+is the same.
+
 The first run is at once; the period counts from start to start.  A script
 still running when it is due again is not started twice.  The very first
 result decides, whatever `rise` and `fall` are; afterwards `rise` good or
@@ -15,7 +18,7 @@ from typing import NamedTuple
 from keepalived_py.base.clock import Micros
 from keepalived_py.core.vrrp.timing import next_advert_at
 from keepalived_py.model.config import CheckScript
-from keepalived_py.model.effects import Effect, RunCheck, WriteLog
+from keepalived_py.model.effects import Effect, RunCheck, RunProbe, WriteLog
 from keepalived_py.model.events import ScriptFinished
 
 
@@ -43,7 +46,10 @@ def launch(state: ScriptState, now: Micros, out: list[Effect]) -> ScriptState:
         how = "already running" if now <= state.due_at else "being timed out"
         out.append(WriteLog(f"Track script {check.name} is {how}, expect idle - skipping run"))
         return state._replace(next_at=next_at)
-    out.append(RunCheck(check.name, check.command, check.timeout_us))
+    if check.connect is None:
+        out.append(RunCheck(check.name, check.command, check.timeout_us))
+    else:
+        out.append(RunProbe(check.name, check.connect, check.timeout_us))
     return state._replace(next_at=next_at, running=True, due_at=Micros(now + check.timeout_us))
 
 

@@ -16,6 +16,7 @@ gives up sends a copy with priority 0.
 
 from keepalived_py.base.clock import SECOND
 from keepalived_py.base.names import Address
+from keepalived_py.core.leases import is_leased
 from keepalived_py.core.vrrp.state import InstanceState
 from keepalived_py.model.config import AuthType, Instance
 from keepalived_py.model.effects import Effect, RaiseSequence, SendAdvert, WriteLog
@@ -29,11 +30,11 @@ CENTISECOND = 10_000
 def advert_of(
     settings: Instance, source: Address | None, priority: int, *, old_checksum: bool = False
 ) -> AdvertToSend | None:
-    """The advert the instance sends; None while it has no source address.
+    """The advert the instance sends; None while it has no source address, or if a quorum elects it.
 
     `old_checksum`: a peer was heard to use the old form, see `checksum_form`.
     """
-    if source is None:
+    if source is None or is_leased(settings):
         return None
     destinations = tuple(peer.address for peer in settings.unicast_peers) or (settings.destination,)
     return AdvertToSend(
@@ -106,6 +107,8 @@ def send_advert(state: InstanceState, out: list[Effect]) -> InstanceState:
 
 def outrun(state: InstanceState, out: list[Effect]) -> None:
     """Have the next AH sequence number be greater than the greatest heard."""
+    if is_leased(state.settings):
+        return
     if state.settings.auth_type is AuthType.AH and state.memory.sequence:
         out.append(RaiseSequence(state.settings.name, state.memory.sequence))
 

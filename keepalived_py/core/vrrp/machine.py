@@ -45,6 +45,7 @@ __all__ = [
     "resign",
     "send_advert",
     "stop",
+    "with_election",
     "with_priority",
     "with_settings",
     "with_source",
@@ -108,6 +109,31 @@ def _still_learned(state: InstanceState, settings: Instance) -> Micros | None:
     heard = state.role is Role.BACKUP and state.master is not None and state.master != state.source
     interval = state.interval if heard else state.learned_interval
     return None if interval == settings.advert_interval_us else interval
+
+
+def with_election(state: InstanceState, settings: Instance, now: Micros, out: list[Effect]) -> InstanceState:
+    """The running instance when others decide about it from now on: its `settings` have another election.
+
+    A MASTER gives way, in the manner that it was elected; what adverts taught about masters counts no
+    more, but their sequence numbers stay known.
+    """
+    if state.role is Role.MASTER:
+        why = Why("reload", f"its election is {settings.election.value} from now on")
+        state = become_backup(state, now, why, out, resigning=True)
+    state = state._replace(
+        deadline=None,
+        preempt_at=None,
+        wants_master=False,
+        master=None,
+        master_priority=0,
+        learned_interval=None,
+        memory=state.memory._replace(conflict=None),
+    )
+    state = with_settings(state, settings)
+    if state.role is not Role.BACKUP:
+        return state
+    wait = timing.master_down_interval(settings, state.effective_priority)
+    return state._replace(deadline=timing.backup_deadline(settings, now, wait))
 
 
 # -- pauses -------------------------------------------------------------------
@@ -198,7 +224,8 @@ def on_advert(
     `wall_clock_s` is the time in UTC seconds; only `auth_hmac` looks at it.
     """
     role = state.role
-    if role is Role.FAULT or role is Role.INIT:
+    if role is Role.FAULT or role is Role.INIT or state.deadline is None:
+        # Without a deadline it is a quorum that elects.
         return state
     late = _overslept(state, now)
     if late is not None:

@@ -6,6 +6,7 @@ notify scripts.
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.core.holder import holding
+from keepalived_py.core.leases import is_leased
 from keepalived_py.core.notify import scripts
 from keepalived_py.core.vrrp import owner, timing
 from keepalived_py.core.vrrp.adverts import outrun, resign, send_advert
@@ -28,7 +29,7 @@ def become_master(state: InstanceState, now: Micros, why: Why, out: list[Effect]
     counters = state.counters
     return state._replace(
         role=Role.MASTER,
-        deadline=Micros(now + settings.advert_interval_us),
+        deadline=timing.first_advert_at(settings, now),
         preempt_at=None,
         master=state.source,
         master_priority=state.effective_priority,
@@ -73,7 +74,7 @@ def become_backup(
     _notify(state, Role.BACKUP, out)
     if old is not Role.MASTER and not initial:
         _announce_source(state, out)
-    deadline = Micros(now + wait)
+    deadline = timing.backup_deadline(settings, now, wait)
     return state._replace(
         role=Role.BACKUP, deadline=deadline, preempt_at=None, wants_master=False, group_fault=False
     )
@@ -82,7 +83,7 @@ def become_backup(
 def _announce_source(state: InstanceState, out: list[Effect]) -> None:
     """A unicast MASTER may have lost us from its neighbour cache, and would ask before it can send."""
     settings, source = state.settings, state.source
-    if not settings.unicast or source is None or not settings.configured_interface:
+    if is_leased(settings) or not settings.unicast or source is None or not settings.configured_interface:
         return
     what = "ARP" if source.version == 4 else "NA"
     out.append(WriteLog(f"{settings.name}: sending gratuitous {what} for {source}", detail=True))

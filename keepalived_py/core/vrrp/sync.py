@@ -4,6 +4,8 @@
 * One member leaves MASTER for BACKUP: all do.
 * One member becomes MASTER (only possible when every other one is MASTER or
   wants to be): all do.
+* Members that a quorum elects become MASTER together.  A reload may join one to
+  MASTERs: the lease is here, so it becomes MASTER as soon as it is healthy.
 * A reload may join a MASTER with a member that is not.  That one listens for
   its own `master_down_interval`, since nobody may claim an address unheard.
   The others stay MASTER, since nothing happened to them, until it has heard a
@@ -17,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InstanceName
+from keepalived_py.core.leases import is_leased
 from keepalived_py.core.vrrp import machine
 from keepalived_py.core.vrrp.state import InstanceState, Why
 from keepalived_py.model.config import SyncGroup
@@ -41,7 +44,9 @@ def wanted_role(states: Sequence[InstanceState], before: Mapping[InstanceName, R
         state.role is Role.BACKUP and before.get(state.settings.name) is Role.MASTER for state in states
     )
     if Role.MASTER in roles and not fallen:
-        ready = all(state.role is Role.MASTER or state.wants_master for state in states)
+        ready = all(
+            state.role is Role.MASTER or state.wants_master or is_leased(state.settings) for state in states
+        )
         return Role.MASTER if ready else None
     return Role.BACKUP
 

@@ -14,6 +14,7 @@ over, or have done so: what was known before counts no more.
 """
 
 from keepalived_py.base.clock import SECOND, Micros
+from keepalived_py.core.leases import is_leased
 from keepalived_py.model.config import Instance
 
 OWNER = 255
@@ -52,6 +53,16 @@ def taken_over_after(settings: Instance, priority: int) -> Micros:
 def pause_limit(settings: Instance, effective_priority: int, interval: Micros | None = None) -> Micros:
     """The longest time that we may not have run and still trust what we knew."""
     return Micros(master_down_interval(settings, effective_priority, interval) // 2)
+
+
+def backup_deadline(settings: Instance, now: Micros, wait: Micros) -> Micros | None:
+    """When a BACKUP that waits from `now` on becomes MASTER by itself; None: never, a quorum elects."""
+    return None if is_leased(settings) else Micros(now + wait)
+
+
+def first_advert_at(settings: Instance, now: Micros) -> Micros | None:
+    """The advert after the one that a new MASTER sends at `now`; None: it sends none."""
+    return None if is_leased(settings) else Micros(now + settings.advert_interval_us)
 
 
 def next_advert_at(deadline: Micros, interval: Micros, now: Micros) -> Micros:

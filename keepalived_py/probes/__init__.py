@@ -1,0 +1,1 @@
+"""Checks that connect to something: what is asked, and whether it answered."""
