@@ -20,8 +20,10 @@ from space import run
 
 
 def main(words: list[str]) -> int:
-    """Shoot one member, and note it in `HOMES/shot`."""
+    """Shoot one member, and note it in `HOMES/shot`; 1 as long as there is no file `HOMES/armed`."""
     switch, homes, base, target = words[:4]
+    if not (Path(homes) / "armed").exists():
+        return 1
     node = int(target.removeprefix("n"))
     home = Path(homes) / target
     run("ip", "-n", switch, "link", "set", f"p{node}", "nomaster")

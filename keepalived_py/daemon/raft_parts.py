@@ -104,6 +104,9 @@ class RaftParts:
         )
         leases = leases_of(configuration) if node is not None else ()
         self.shell = RaftShell(self._cluster, leases, around)
+        if self._keeper.orders is not None:
+            # The log was quicker than we were.
+            self.shell.decided(self._keeper.orders)
         return self.shell
 
     def _shoots(self) -> bool:

@@ -17,6 +17,7 @@ from keepalived_py.core.raft import fencing, ranking
 from keepalived_py.core.raft.promises import forget, withdraw
 from keepalived_py.core.raft.state import FOREVER, Claim, Phase, Promise
 from keepalived_py.core.raft.timing import (
+    CALLED_HURRY_US,
     SHORTEST_RETRY_US,
     asking_limit,
     hint_delay,
@@ -147,8 +148,12 @@ def _refused(turn: Turn, lease: LeaseName, claim: Claim, member: MemberId, refus
     """Ask again if the other promise ends soon; else do without this member."""
     if refusal.wait_us == 0:
         return claim
-    wait = SHORTEST_RETRY_US if claim.called else max(refusal.wait_us, SHORTEST_RETRY_US)
-    again_at = Micros(turn.now + wait)
+    if claim.called:
+        # Soon at first, since the news of the holder's going is on its way; then at the usual pace.
+        early = turn.now < claim.since + CALLED_HURRY_US
+        again_at = turn.now + SHORTEST_RETRY_US if early else claim.retry_at
+        return claim._replace(retry_at=Micros(min(again_at, claim.retry_at)))
+    again_at = Micros(turn.now + max(refusal.wait_us, SHORTEST_RETRY_US))
     if again_at < claim.since + asking_limit(turn.timing):
         return claim._replace(retry_at=min(again_at, claim.retry_at))
     wait = min(refusal.wait_us, turn.timing.promise_us)

@@ -16,6 +16,8 @@ CLOCK_ALLOWANCE_PERCENT = 8
 START_MARGIN_US = Micros(20 * MILLISECOND)
 # Who asks again waits at least this long, however short the refusal says.
 SHORTEST_RETRY_US = Micros(MILLISECOND)
+# So long whoever was called by name asks again at once when it is refused.
+CALLED_HURRY_US = Micros(10 * MILLISECOND)
 _SHORTEST_ASKING_US = Micros(30 * MILLISECOND)
 
 

@@ -8,6 +8,8 @@ lost, as on any network, and what must arrive is told again until it does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 import time
 from collections import deque
@@ -16,12 +18,14 @@ from typing import Any
 
 from keepalived_py.base.errors import FatalStart
 from keepalived_py.base.names import MemberId
-from keepalived_py.election.raft import journal
+from keepalived_py.election.raft import control, journal
 from keepalived_py.election.raft.log_machine import orders_from_json
 from keepalived_py.election.raft.views import Holding, View
 from keepalived_py.model.raft import LogPart, Orders, RaftCluster
+from keepalived_py.status import raft_snapshot
 from keepalived_py.status.raft_snapshot import make_directory
 from keepalived_py.system.helper import Helper
+from keepalived_py.wire.raft import LONGEST_LOG_PART
 
 _AGAIN_S = 0.05
 _BEGIN_AGAIN_S = 1.0
@@ -30,7 +34,6 @@ _SILENCE_S = 60.0
 _MOST_SAID = 64
 # A message to the process has room for so many leases with long names.
 _MOST_SHOWN = 300
-LONGEST_PART = 48 * 1024
 
 
 def prepare(cluster: RaftCluster) -> tuple[str, ...]:
@@ -105,7 +108,7 @@ class Keeper:
         if (
             self._owes_cluster
             or self._helper.pid == 0
-            or len(part.body) > LONGEST_PART
+            or len(part.body) > LONGEST_LOG_PART
             or not part.body.isascii()
         ):
             return
@@ -135,6 +138,14 @@ class Keeper:
             self._again.cancel()
             self._again = None
         self._helper.close()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """The process ended in the middle of its work: nobody is to read what was, or to wait for it."""
+        if self._cluster.run_directory:
+            for name in (control.FILE, raft_snapshot.FILE):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self._cluster.run_directory, name))
 
     # -- what is owed ------------------------------------------------------------------------
 

@@ -39,8 +39,8 @@ from pysyncobj.transport import Transport
 from keepalived_py.election.raft import log_machine
 from keepalived_py.election.raft.journal import Journal
 from keepalived_py.election.raft.log_machine import is_name, is_number
+from keepalived_py.wire.raft import LONGEST_LOG_PART
 
-LONGEST_PART = 48 * 1024
 LONGEST_DUMP = 4 * 1024 * 1024
 DUMP_PIECE = 20 * 1024
 # A term may be ahead of ours by so many elections; a made-up one cannot use up the numbers.
@@ -94,7 +94,7 @@ def _dump_to_json(transmission: Any) -> Any:
 
 def _fitting(value: Mapping[str, Any]) -> bytes:
     made = json.dumps(value, separators=(",", ":")).encode()
-    if len(made) > LONGEST_PART:
+    if len(made) > LONGEST_LOG_PART:
         raise BadPart(f"{len(made)} bytes are too long")
     return made
 
@@ -104,7 +104,7 @@ def _fitting(value: Mapping[str, Any]) -> bytes:
 
 def decode(body: bytes) -> Message:
     """The message in these bytes, in the library's form; raises BadPart."""
-    if len(body) > LONGEST_PART:
+    if len(body) > LONGEST_LOG_PART:
         raise BadPart("too long")
     try:
         found = json.loads(body)

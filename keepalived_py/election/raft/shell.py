@@ -212,11 +212,12 @@ class RaftShell:
 
     def _grant(self, grant: ev.Grant) -> None:
         self._hold(grant.lease, grant.until)
-        self._around.keeper.record(Holding(grant.lease, self._member.own, grant.token, grant.evidence))
-        if grant.lease == LOG_LEASE:
-            return
-        self._granted[grant.lease] = grant
-        self._do(self._take(grant))
+        if grant.lease != LOG_LEASE:
+            self._granted[grant.lease] = grant
+            self._do(self._take(grant))
+        # Only after that: nobody waits for the history, and everybody for the address.
+        entry = Holding(grant.lease, self._member.own, grant.token, grant.evidence)
+        self._loop.call_soon(self._around.keeper.record, entry)
 
     async def _take(self, grant: ev.Grant) -> None:
         """The gate first: from the first moment the address ends with the lease."""
@@ -326,7 +327,7 @@ class RaftShell:
         view = (leads, report.promised_to(member, lease, now), report.live_members(member, now))
         if view != self._viewed:
             self._viewed = view
-            self._tell()
+            self._loop.call_soon(self._tell)
 
     def _tell(self) -> None:
         if self._viewed is None:

@@ -265,7 +265,7 @@ def _reload(world: World, scenario: Scenario, id: MemberId, number: int) -> None
     host = world.hosts[id]
     present = host.cluster.members if host.cluster is not None else ()
     target = scenario.lists[number]
-    if present in scenario.lists[number:]:
+    if present in scenario.lists[number:] or id not in [each.id for each in target]:
         return
     if not host.reload(world.cluster_of(id, target)):
         again = world.random.randrange(1_000, scenario.promise_us)

@@ -119,6 +119,7 @@ class World:
             target = self.hosts[order.target]
             if works:
                 target.power_off()
+                self.tokens_may_be_forgotten()
                 self.at(self._now + self.random.randrange(200_000, 2_000_000), partial(self.boot, target.id))
             after = self.random.choice((0, 0, self.random.randrange(self.scenario.promise_us)))
             host.later(after, lambda: host.feed(ev.FenceDone(order.target, works)))

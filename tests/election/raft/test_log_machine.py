@@ -7,8 +7,9 @@ from pysyncobj.transport import Transport
 
 from keepalived_py.base.names import LeaseName, MemberId
 from keepalived_py.election.raft import log_machine
-from keepalived_py.election.raft.log_transport import LONGEST_PART, BadPart, LogTransport, decode, encode
+from keepalived_py.election.raft.log_transport import BadPart, LogTransport, decode, encode
 from keepalived_py.election.raft.views import Holding
+from keepalived_py.wire.raft import LONGEST_LOG_PART
 
 
 def test_only_the_messages_of_the_log_leave() -> None:
@@ -38,7 +39,7 @@ def test_only_the_messages_of_the_log_leave() -> None:
             "entries": long,
         }
     )
-    assert len(made) <= LONGEST_PART
+    assert len(made) <= LONGEST_LOG_PART
     back = decode(made)["entries"]
     assert back == long[: len(back)] and back
 

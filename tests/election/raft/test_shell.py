@@ -208,7 +208,7 @@ def test_the_best_member_is_granted_the_lease_behind_its_gate() -> None:
         members = make(Wire(), 100, 150, 90)
         await until(lambda: holds(members[1]))
         words = [word for word in members[1].words() if word != "release"]
-        assert words == ["record 1", "guard", "LeaseGranted"]
+        assert words == ["guard", "record 1", "LeaseGranted"]
         assert all(not holds(other) for other in (members[0], members[2]))
         end(members)
 
