@@ -35,6 +35,7 @@ from keepalived_py.config.similar import closest
 from keepalived_py.config.written import Written, by_quorum
 from keepalived_py.model.cluster import Endpoint
 from keepalived_py.model.raft import (
+    CLOCK_ALLOWANCE_PERCENT,
     LOG_LEASE,
     PRESETS,
     FenceAgent,
@@ -49,7 +50,6 @@ from keepalived_py.model.scripts import Command
 from keepalived_py.model.vrrp import Instance
 
 Cluster = Draft[RaftCluster]
-CLOCK_ALLOWANCE_PERCENT = 8  # that of core.raft.timing
 AGENT_FOLDERS = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 

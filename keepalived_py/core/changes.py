@@ -238,6 +238,7 @@ def _address_added(turn: Turn, event: ev.AddressAdded) -> None:
     name, address = event.interface, event.address
     virtual = address.address in turn.shape.virtual
     if virtual and address.address not in turn.shape.sources:
+        upkeep.intruded(turn, name, address)
         return
     facts = turn.interfaces.get(name)
     if facts is not None:

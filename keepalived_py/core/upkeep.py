@@ -5,7 +5,8 @@ MASTER: the thing is put back at once, and an address is announced again.
 (keepalived resigns with priority 0, waits skew_time and takes everything
 anew; hosts would lose their gateway for that long.)  Static routes, rules and
 addresses are put back in the same way.  Things marked `no_track` are left to
-whoever removed them.
+whoever removed them.  The other way round, what only the holder of a lease may
+have is taken off whoever has no lease: two machines would answer for it.
 
 What the kernel refuses is logged once, with what it means, and asked again
 with growing pauses as long as it is wanted: an addition while its holder is
@@ -17,8 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import assert_never
 
-from keepalived_py.base.clock import Micros, as_seconds
+from keepalived_py.base.clock import SECOND, Micros, as_seconds
 from keepalived_py.base.names import Address, InstanceName, InterfaceName
+from keepalived_py.base.record import replace as with_fields
 from keepalived_py.core.holder import holding
 from keepalived_py.core.holder.ledger import (
     PEACE,
@@ -43,6 +45,7 @@ from keepalived_py.core.holder.things import (
     everything,
     interfaces_of,
     place_of,
+    reported_place,
     slot,
     text_of,
     thing_of,
@@ -67,6 +70,7 @@ from keepalived_py.model.effects import (
     UnblockAddresses,
     WriteLog,
 )
+from keepalived_py.model.events import InterfaceAddress
 from keepalived_py.model.network import Rule
 
 
@@ -89,9 +93,7 @@ def lost(turn: Turn, owner: InstanceName, thing: Thing) -> None:
     known = turn.books.ailing.get(change)
     if known is not None and known.retry_at is not None:
         return
-    recent = known is not None and turn.now - known.since < PEACE
-    attempts = known.attempts + 1 if known is not None and recent else 1
-    pause = pause_after_loss(attempts)
+    attempts, pause = _next_attempt(turn, owner, known)
     when = f"in {as_seconds(pause):g} s" if pause else "at once"
     if owner:
         repaired = turn.books.restored(owner)
@@ -103,6 +105,43 @@ def lost(turn: Turn, owner: InstanceName, thing: Thing) -> None:
     if not pause:
         _put_back(turn, ailing)
     turn.books.note(ailing)
+
+
+def intruded(turn: Turn, interface: InterfaceName, found: InterfaceAddress) -> None:
+    """An address that only the holder of a lease may have was put here by somebody else: off with it.
+
+    With another prefix length too: neighbours ask for the address alone.
+    """
+    holders = turn.shape.holders.get((interface, found.address), ())
+    leased = [(owner, virtual) for owner, virtual in holders if owner in turn.shape.lease_of]
+    if not leased or any(owner == STATIC or _is_holder(turn, owner) for owner, _ in holders):
+        return
+    owner, virtual = leased[0]
+    place = reported_place(interface, found)
+    if place != place_of(virtual):
+        virtual = with_fields(virtual, prefix_length=found.prefix_length, peer=None, peer_prefix_length=None)
+    change = DeleteAddress(owner, virtual)
+    known = turn.books.ailing.get(change)
+    if place in turn.books.removals or (known is not None and known.retry_at is not None):
+        return
+    attempts, pause = _next_attempt(turn, owner, known)
+    when = f"in {as_seconds(pause):g} s" if pause else "at once"
+    text = f"({owner}) {text_of(virtual)} was put on {interface} by somebody else, taken off {when}"
+    turn.out.append(WriteLog(text))
+    if not pause:
+        turn.out.append(change)
+    turn.books.note(Ailing(change, attempts, turn.now, Micros(turn.now + pause) if pause else None))
+
+
+def _next_attempt(turn: Turn, owner: InstanceName, known: Ailing | None) -> tuple[int, Micros]:
+    """Which attempt it is to undo what somebody did, and how long to wait before it.
+
+    About a lease nobody has to wait longer than keep-vip's shortest round takes.
+    """
+    recent = known is not None and turn.now - known.since < PEACE
+    attempts = known.attempts + 1 if known is not None and recent else 1
+    pause = pause_after_loss(attempts)
+    return attempts, min(pause, SECOND) if owner in turn.shape.lease_of else pause
 
 
 def _say_restoring(turn: Turn, thing: Thing, when: str = "") -> None:

@@ -23,7 +23,7 @@ class ChildKind:
     `name` is that of its pid file and in "... process failed to die"; `title`
     stands in the other lines; `ident` is its name in syslog.  `main` fetches the
     entry point: it is called just before the fork, so that what it imports is
-    paid for once, and not at all by whoever needs no such child.
+    paid for once, and not at all by whoever needs no such child, or not all of it.
     `forwarded`: the signals that the parent hands on to it.
     """
 
@@ -32,23 +32,27 @@ class ChildKind:
     ident: str
     needed: Callable[[Configuration], bool]
     process_name: Callable[[Globals], str | None]
-    main: Callable[[], ChildMain]
+    main: Callable[[Configuration], ChildMain]
     forwarded: frozenset[int]
 
 
-def _vrrp_main() -> ChildMain:
+def _vrrp_main(configuration: Configuration) -> ChildMain:
     from keepalived_py.daemon.vrrp_child import run_child
+
+    if configuration.raft is not None:
+        # In the child it would take time in which timers are due.
+        import keepalived_py.daemon.raft_parts  # noqa: F401
 
     return run_child
 
 
-def _bfd_main() -> ChildMain:
+def _bfd_main(configuration: Configuration) -> ChildMain:
     from keepalived_py.daemon.bfd_child import run_child
 
     return run_child
 
 
-def _status_main() -> ChildMain:
+def _status_main(configuration: Configuration) -> ChildMain:
     from keepalived_py.daemon.status_child import run_child
 
     return run_child

@@ -1,10 +1,11 @@
 """What a process that belongs to a cluster has of it: frames, the log's keeper, fencing, and their shell.
 
-Opened in two parts: the keeper is forked before the process has any thread, the
-rest when there is a node (or none: a witness).
+Opened in two parts: what can be refused, and what is forked before the process
+has any thread, comes first; the rest when there is a node (or none: a witness).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.logs import Log
@@ -24,6 +25,16 @@ from keepalived_py.system.clocks import boottime
 from keepalived_py.system.fence import FenceRunner
 
 
+def addresses_of(configuration: Configuration, instances: Sequence[InstanceName]) -> Sequence[VirtualAddress]:
+    """The virtual addresses of these instances."""
+    return [
+        address
+        for settings in configuration.instances
+        if settings.name in instances
+        for address in (*settings.addresses, *settings.excluded_addresses)
+    ]
+
+
 class NodeSide:
     """The instances of this machine, as the shell of a member sees them."""
 
@@ -41,12 +52,7 @@ class NodeSide:
         node = self._shell.node
         if node is None:
             return ()
-        return [
-            address
-            for settings in node.configuration.instances
-            if settings.name in instances
-            for address in (*settings.addresses, *settings.excluded_addresses)
-        ]
+        return addresses_of(node.configuration, instances)
 
     def feed(self, event: LeaseGranted | LeaseLost) -> None:
         """A lease came or went."""
@@ -68,18 +74,20 @@ class NodeSide:
 class RaftParts:
     """The cluster's part of one process.  Make it inside its running loop, before there is any thread.
 
-    Raises FatalStart if the log's directory cannot be used.
+    Raises FatalStart if the log's directory cannot be used, or the address not be listened at; then
+    nothing is left open.
     """
 
     def __init__(self, cluster: RaftCluster, log: Log) -> None:
         self._cluster = cluster
         self._log = log
+        self.shell: RaftShell | None = None
         for line in prepare(cluster):
             log.info(line)
+        self._links = Links(cluster, self._heard, log.info)
+        self._links.open()
         self._keeper = Keeper(cluster, self._send_part, self._decided, log.info)
         self._keeper.start()
-        self._links: Links
-        self.shell: RaftShell | None = None
 
     def open(
         self,
@@ -87,9 +95,7 @@ class RaftParts:
         node: VrrpShell | None = None,
         gate: GatePort | None = None,
     ) -> RaftShell:
-        """The shell, with its socket open; raises FatalStart if it cannot be opened."""
-        self._links = Links(self._cluster, self._heard, self._log.info)
-        self._links.open()
+        """The shell."""
         vip = None if configuration.cluster is None else str(configuration.cluster.vip)
         around = Surroundings(
             links=self._links,
@@ -108,6 +114,11 @@ class RaftParts:
             # The log was quicker than we were.
             self.shell.decided(self._keeper.orders)
         return self.shell
+
+    async def prepare(self, configuration: Configuration) -> None:
+        """Before the node has a new configuration: what comes to it is guarded."""
+        if self.shell is not None:
+            await self.shell.prepare(leases_of(configuration), partial(addresses_of, configuration))
 
     def _shoots(self) -> bool:
         fencing = self._cluster.fencing

@@ -13,6 +13,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from keepalived_py.base.clock import SECOND, Micros
+from keepalived_py.base.errors import FatalStart
 from keepalived_py.base.logs import Log
 from keepalived_py.core import node as core
 from keepalived_py.core.standing import leases_of
@@ -148,17 +149,40 @@ class _Child(ChildProcess):
             raft.shell.node_released()
             raft.shell.close()
 
+    async def _take_over(self) -> None:
+        """One reload: what is guarded first, then the node, then the cluster, then what nobody guards."""
+        configuration = self._configuration
+        if self._raft is None and configuration.raft is not None:
+            # Before the gate has its thread, as far as it has none yet.
+            self._raft = self._found_cluster(configuration)
+        if self._raft is not None and configuration.raft is not None:
+            await self._gate.open()
+            await self._raft.prepare(configuration)
+        await self._parts.replace(configuration)
+        self._follow_cluster()
+        if self._raft is not None and self._raft.shell is not None and await self._shell.settled():
+            await self._raft.shell.reloaded()
+
+    def _found_cluster(self, configuration: Configuration) -> "RaftParts | None":
+        """For a reload that brings a cluster; None, and a line in the log, if it is not possible."""
+        try:
+            return _raft_parts(configuration, self._settings.log)
+        except FatalStart as fault:
+            self._settings.log.info(
+                f"{fault}\nThis machine holds nothing by quorum until that is mended and reloaded"
+            )
+            return None
+
     def _follow_cluster(self) -> None:
         """The reload's part that the cluster has to do after the node has had its own."""
         cluster = self._configuration.raft
         if cluster is None:
             if self._raft is not None:
                 self._leave(self._raft)
-        elif self._raft is None:
-            self._raft = _raft_parts(self._configuration, self._settings.log)
-            self._join(self._raft)
-        elif self._raft.shell is not None:
+        elif self._raft is not None and self._raft.shell is not None:
             self._raft.shell.replace(cluster, leases_of(self._configuration))
+        elif self._raft is not None:
+            self._join(self._raft)
 
     def _end_program(self, reason: str) -> None:
         self._settings.log.info(f"{reason}, the program ends")
@@ -220,12 +244,7 @@ class _Child(ChildProcess):
             wanted = self._settings.process_name(self._configuration.globals)
             naming.call_this_process(wanted or naming.DEFAULT)
             try:
-                if self._configuration.raft is not None:
-                    await self._gate.open()
-                if self._raft is not None and self._raft.shell is not None:
-                    await self._raft.shell.prepare(leases_of(self._configuration))
-                await self._parts.replace(self._configuration)
-                self._follow_cluster()
+                await self._take_over()
             except Exception:  # a fault of ours: what runs goes on, and the next reload has its chance
                 self._settings.log.info("The reload is incomplete:\n" + traceback.format_exc())
             self._watch_pauses()

@@ -44,7 +44,7 @@ class Worker:
         """Fork the child; if there is no room for one, try again in a second."""
         self.respawn_at = NEVER
         self.awaited = True
-        main = self.kind.main()
+        main = self.kind.main(configuration)
         try:
             self.child = children.start(configuration, self._settings, main, inbox, strange)
         except OSError as fault:  # no more processes or descriptors: may pass

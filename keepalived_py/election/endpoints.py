@@ -3,13 +3,15 @@
 For each instance the endpoint of its adverts follows from the configuration
 and, for unicast without a configured source, from the addresses that its
 interface has.  What belongs to a socket (VRIDs, room for adverts) is the sum over
-the instances that share it, as keepalived reckons it.
+the instances that share it, as keepalived reckons it.  An instance that a quorum
+elects sends and hears no adverts, so it asks for nothing.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from keepalived_py.base.names import Address, InterfaceName
+from keepalived_py.core.leases import is_leased
 from keepalived_py.core.track.interface import source_of, virtual_addresses
 from keepalived_py.model.config import AuthType, Configuration, Globals, Instance
 from keepalived_py.model.events import InterfaceFacts
@@ -41,6 +43,8 @@ def wanted_endpoints(configuration: Configuration, interfaces: Interfaces) -> di
     virtual: frozenset[Address] | None = None
     wanted: dict[Endpoint, Wanted] = {}
     for instance in configuration.instances:
+        if is_leased(instance):
+            continue
         address: Address | None = instance.source if instance.unicast else instance.destination
         if address is None:
             virtual = virtual_addresses(configuration) if virtual is None else virtual

@@ -18,6 +18,8 @@ from keepalived_py.model.cluster import Endpoint
 from keepalived_py.model.scripts import Command
 
 LOG_LEASE = LeaseName("@log")
+# Every clock may be 5 % off: (1 - 0.05) / (1 + 0.05) > 1 - 0.10.
+CLOCK_ALLOWANCE_PERCENT = 10
 
 
 class Takeover(Enum):

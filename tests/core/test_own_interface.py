@@ -9,7 +9,7 @@ import pytest
 from keepalived_py.base.names import InstanceName, InterfaceName
 from keepalived_py.core.track import interface
 from keepalived_py.model import effects as fx
-from keepalived_py.model.config import Configuration, Instance, VirtualAddress
+from keepalived_py.model.config import Configuration, Election, Instance, VirtualAddress
 from keepalived_py.model.events import InterfaceAddress, InterfaceFacts
 from keepalived_py.model.vrrp import Ipvlan, UnicastPeer, Vmac
 
@@ -171,3 +171,8 @@ def test_a_changed_hardware_address_is_logged() -> None:
     text = "(eth0) MAC Address changed from 02:00:00:00:00:01 to 02:00:00:00:00:77"
     assert lines == [fx.WriteLog(text, detail=True)]
     assert interface.link_changed(now, now, lines) == now and len(lines) == 1
+
+
+def test_who_is_elected_by_a_quorum_needs_neither_multicast_nor_a_source() -> None:
+    assert faults(router(election=Election.RAFT), links(link(ETH0, multicast=False))) == {}
+    assert list(faults(router(), links(link(ETH0)))) == ["address"]

@@ -146,7 +146,7 @@ def stand_in(kind: str, directory: Path) -> ChildMain:
 def kinds(directory: Path) -> tuple[ChildKind, ...]:
     """The real table, with stand-ins for what runs in the children."""
     return tuple(
-        replace(kind, main=lambda name=kind.name: stand_in(name, directory))  # type: ignore[misc]
+        replace(kind, main=lambda configuration, name=kind.name: stand_in(name, directory))  # type: ignore[misc]
         for kind in KINDS
     )
 

@@ -14,7 +14,9 @@ time for it.
 
 Of two nodes, none is a majority without the other.  With `fence_first` the one
 that finds itself alone shoots, after its `fence_delay`, and counts the other as a
-supporter until it is heard to promise or hold something again.  Where more than
+supporter until it is heard to promise or hold something again.  Who has just started
+and has not heard the other one yet waits half a minute before that: of two machines
+that are switched on together the quicker one must not shoot the other one's start.  Where more than
 two are members nobody stands in for a member that is shot: back from its reboot
 it could complete a majority elsewhere.
 
@@ -32,6 +34,7 @@ from keepalived_py.model.raft import FencePolicy, NoQuorum, Takeover
 from keepalived_py.model.raft_events import Fence
 
 _LONGEST_PAUSE = Micros(30 * SECOND)
+PATIENCE_AT_START = Micros(30 * SECOND)
 
 
 def stands_in(turn: Turn, target: MemberId) -> bool:
@@ -84,7 +87,7 @@ def lonely_since(turn: Turn, target: MemberId) -> Micros:
     """When the silent other one is due to be shot."""
     own = turn.cluster.member(turn.own)
     heard_at = turn.peer(target).heard_at
-    start = max(turn.awake_since, turn.silent_until if heard_at is None else heard_at)
+    start = max(turn.awake_since, turn.silent_until + PATIENCE_AT_START if heard_at is None else heard_at)
     holding = any(turn.holds(lease) for lease in turn.leases)
     if holding and turn.cluster.no_quorum is NoQuorum.KEEP:
         return Micros(start + live_for(turn.timing))

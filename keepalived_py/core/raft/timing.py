@@ -8,10 +8,8 @@ stopped before the promise ends.
 """
 
 from keepalived_py.base.clock import MILLISECOND, Micros
-from keepalived_py.model.raft import RaftTiming
+from keepalived_py.model.raft import CLOCK_ALLOWANCE_PERCENT, RaftTiming
 
-# One clock may run up to 8 % faster than another; each may be 4 % off: 0.96 / 1.04 > 1 - 0.08.
-CLOCK_ALLOWANCE_PERCENT = 8
 # A member that has just started keeps silent a little longer than any promise of its last life.
 START_MARGIN_US = Micros(20 * MILLISECOND)
 # Who asks again waits at least this long, however short the refusal says.

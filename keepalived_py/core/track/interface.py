@@ -10,7 +10,8 @@ takes a link-local address, that of the device itself when adverts leave by it
 An instance is at fault for its own links, its source, or an interface that
 cannot do what it is asked for.  `dont_track_primary` excuses a link that is
 down, never one that is gone: nothing can be put on it.  For a virtual MAC
-device the interface below counts as well.
+device the interface below counts as well.  Who sends no adverts, because a quorum
+elects, needs neither a source nor multicast.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from dataclasses import replace
 
 from keepalived_py.base.names import Address, InterfaceName
 from keepalived_py.core.holder.devices import is_ethernet
+from keepalived_py.core.leases import is_leased
 from keepalived_py.core.track.fault import Fault
 from keepalived_py.model.config import Configuration, Instance
 from keepalived_py.model.effects import Effect, WriteLog
@@ -76,11 +78,16 @@ def link_faults(settings: Instance, interfaces: Interfaces, source: Address | No
         there = facts is not None and facts.index != 0
         if not there or (settings.track_primary and not is_up(interfaces, link)):
             yield Fault(key, f"({name}): entering FAULT state (interface {link} down)")
-    if source is None:
+    if source is None and not is_leased(settings):
         yield Fault(
             "address", f"({name}) entering FAULT state (no IPv{settings.family} address for interface)"
         )
-    elif settings.track_source and settings.source is not None and not _has(settings, interfaces, source):
+    elif (
+        settings.track_source
+        and settings.source is not None
+        and source is not None
+        and not _has(settings, interfaces, source)
+    ):
         yield Fault("source", f"({name}): entering FAULT state (src address not configured)")
     yield from _unfit(settings, interfaces)
 
@@ -107,7 +114,9 @@ def _unfit(settings: Instance, interfaces: Interfaces) -> Iterator[Fault]:
     """What the interface cannot do, whatever its state."""
     name, base = settings.name, settings.configured_interface
     facts = interfaces.get(base)
-    if facts is not None and facts.index and not facts.multicast and not settings.unicast:
+    # What a quorum elects sends no adverts.
+    deaf = facts is not None and facts.index != 0 and not facts.multicast
+    if deaf and not settings.unicast and not is_leased(settings):
         text = f"interface {base} does not support multicast, specify unicast peers - disabling"
         yield Fault("multicast", f"({name}) {text}")
     if settings.unicast_fault_no_peer and not settings.unicast:

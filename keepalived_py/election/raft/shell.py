@@ -19,7 +19,7 @@ the core tell the others that the lease is free.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from keepalived_py.base.clock import Micros, as_seconds
@@ -30,6 +30,7 @@ from keepalived_py.election.raft import report
 from keepalived_py.election.raft.ports import Surroundings
 from keepalived_py.election.raft.views import Holding, View
 from keepalived_py.model import raft_events as ev
+from keepalived_py.model.config import VirtualAddress
 from keepalived_py.model.effects import Failed, TimedOut
 from keepalived_py.model.events import LeaseGranted, LeaseLost
 from keepalived_py.model.raft import LOG_LEASE, Lease, LogPart, Orders, RaftCluster, RaftMessage
@@ -37,6 +38,7 @@ from keepalived_py.model.raft import LOG_LEASE, Lease, LogPart, Orders, RaftClus
 # Whoever reads the snapshot sees what is no older than this and the keeper's own pace.
 _SNAPSHOT_S = 0.5
 _NEVER = Micros(1 << 62)
+Addresses = Callable[[Sequence[InstanceName]], Sequence[VirtualAddress]]
 # The log's lease is held with nothing in the kernel.
 _LOG_CANDIDATE = ev.Candidate(1, able=True, settled=True)
 
@@ -91,7 +93,7 @@ class RaftShell:
         if isinstance(message, LogPart):
             self._around.keeper.heard(sender, message)
         else:
-            self.feed(ev.Heard(sender, message))
+            self.feed(ev.Heard(sender, message, age_us))
 
     def decided(self, orders: Orders) -> None:
         """The log has decided something."""
@@ -117,10 +119,19 @@ class RaftShell:
         lease = self._lease_of.get(instance)
         return lease is None or self._holding.get(lease, Micros(0)) > self._around.now()
 
-    async def prepare(self, leases: Iterable[Lease]) -> None:
-        """Before a reload of the node: addresses that come to a lease that is held are guarded first."""
+    async def prepare(self, leases: Iterable[Lease], wanted: Addresses) -> None:
+        """Before a reload of the node: addresses that come to a lease that is held are guarded first.
+
+        `wanted` are those of instances in the new configuration.  What the lease has now stays guarded.
+        """
         for lease in leases:
             if lease.name in self._holding:
+                await self._guard(lease, self._holding[lease.name], wanted)
+
+    async def reloaded(self) -> None:
+        """The node has carried a reload out: what it does not have any more is not guarded any longer."""
+        for lease in self._leases:
+            if lease.name in self._holding and lease.name not in self._granted:
                 await self._guard(lease, self._holding[lease.name])
 
     def replace(self, cluster: RaftCluster, leases: Iterable[Lease]) -> None:
@@ -131,9 +142,11 @@ class RaftShell:
         self._told = None
         self.feed(ev.ClusterReplaced(cluster, self._leases))
         self._rearrange()
-        if cluster != before:
-            self._around.links.replace(cluster)
-            self._around.keeper.replace(cluster)
+        # A list of members that was refused is nobody's business.
+        taken = self._member.cluster
+        if taken != before:
+            self._around.links.replace(taken)
+            self._around.keeper.replace(taken)
         self.follow_node()
 
     # -- the end ---------------------------------------------------------------------
@@ -237,12 +250,16 @@ class RaftShell:
         self._given[lease.name] = lease.instances
         self._around.node.feed(LeaseGranted(lease.name, lease.instances, token, evidence))
 
-    async def _guard(self, lease: Lease, until: Micros) -> None:
+    async def _guard(self, lease: Lease, until: Micros, more: Addresses | None = None) -> None:
+        """The addresses that the node has with the lease; with `more`, also what was given and what it says."""
         around = self._around
         if around.gate is None or around.node is None:
             return
+        addresses = list(around.node.held(lease.instances))
+        if more is not None:
+            addresses += [*around.node.held(self._given.get(lease.name, ())), *more(lease.instances)]
         self._guarded.add(lease.name)
-        outcome = await around.gate.guard(lease.name, around.node.held(lease.instances), until)
+        outcome = await around.gate.guard(lease.name, addresses, until)
         if isinstance(outcome, Failed | TimedOut):
             text = f"({lease.name}) the kernel does not guard the addresses: {outcome}"
             around.log.info(f"{text}; a process that hangs would keep them")

@@ -23,8 +23,8 @@ from keepalived_py.simulation.raft.clock import Clock
 from keepalived_py.simulation.raft.host import Health, Pace
 
 NAMES = tuple(MemberId(name) for name in "abcdefg")
-# Any two clocks may differ by this in their rates (as much as `CLOCK_ALLOWANCE_PERCENT` covers).
-MOST_PPM = 40_000
+# Any clock may run this much too fast or too slow (as much as `CLOCK_ALLOWANCE_PERCENT` covers).
+MOST_PPM = 50_000
 ORDINARY_DELAY_US = (200, 2_000)
 
 
