@@ -145,6 +145,11 @@ class Lease(Record):
     preempt: bool = True
     preempt_delay_us: Micros = Micros(0)
 
+    @property
+    def covers(self) -> frozenset[InstanceName]:
+        """The instances, if they are more or others than that of the lease's name; else empty."""
+        return frozenset() if self.instances == (self.name,) else frozenset(self.instances)
+
 
 # -- what members tell each other ------------------------------------------------
 
@@ -168,7 +173,8 @@ class Heartbeat(NamedTuple):
 
     `stamp` is the sender's clock when it sent this; answers repeat it.  `asks`: the leases that
     the sender wants the receiver's promise for, with their tokens.  `freed`: leases that the sender
-    has given up lately, with who should take them (None: the best one).  `members` identifies the
+    has given up lately, with who should take them (None: the best one).  `covers`: what leases are
+    about, for those that are not just about the instance of the same name.  `members` identifies the
     list of members that the sender goes by, `revision` orders such lists.  `guarded`: its kernel
     ends a lease by itself.
     """
@@ -181,6 +187,7 @@ class Heartbeat(NamedTuple):
     members: frozenset[MemberId]
     revision: int = 0
     guarded: bool = False
+    covers: Mapping[LeaseName, frozenset[InstanceName]] = {}
 
 
 class Refusal(NamedTuple):

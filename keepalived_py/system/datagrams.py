@@ -7,7 +7,9 @@ may be set at any time; no datagram is older than the last moment at which the
 socket was seen empty, so that is the bound for what that clock says.
 
 Against a flood of what is foreign at first sight the kernel can look itself
-(`only`): what it drops takes neither time here nor room in the socket.
+(`only`): what it drops takes neither time here nor room in the socket.  What could
+be a forgery passes if it shows what only those with whom we speak can know; of the
+rest a sample does, so that somebody new is heard in the end.
 """
 
 import ctypes
@@ -38,8 +40,18 @@ _SO_ATTACH_FILTER = 26
 _SO_DETACH_FILTER = 27
 # Classic BPF (linux/filter.h): a filter of UDP sees the UDP header first, the IP header at SKF_NET_OFF.
 _INSTRUCTION = struct.Struct("=HBBI")
-_LOAD_WORD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_LOAD_WORD, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_NOT_LESS, _JUMP_IF_ANY, _RETURN = (
+    0x20,
+    0x05,
+    0x15,
+    0x35,
+    0x45,
+    0x06,
+)
 _IP_HEADER = 0xFFF00000
+_RANDOM = 0xFFFFF038  # SKF_AD_OFF + SKF_AD_RANDOM
+# Of those that have to prove themselves yet, one in so many passes; a power of two.
+ONE_IN = 64
 _UDP_HEADER = 8
 _WHOLE = 0xFFFFFFFF
 
@@ -50,6 +62,18 @@ class Datagram(NamedTuple):
     data: bytes
     source: str
     age_us: Micros
+
+
+class Proof(NamedTuple):
+    """What a sender that is known shows: `secret` (whole words of four bytes) at `place`.
+
+    And at `number_at` an unsigned word that is no less than `least`.
+    """
+
+    place: int
+    secret: bytes
+    number_at: int = 0
+    least: int = 0
 
 
 class Target(NamedTuple):
@@ -146,12 +170,15 @@ class Datagrams:
             return error.errno or errno.EIO
         return 0
 
-    def only(self, marks: Sequence[tuple[int, bytes]], sources: Collection[str]) -> int:
+    def only(
+        self, marks: Sequence[tuple[int, bytes]], sources: Collection[str], proofs: Sequence[Proof] = ()
+    ) -> int:
         """Let the kernel drop what has not these four bytes at these places, or comes from elsewhere.
 
-        What is in the socket already stays.  0, or the errno.
+        With `proofs`: of what shows none of them only one in `ONE_IN` passes.  What is in the socket
+        already stays.  0, or the errno.
         """
-        program = _filter(self.family, marks, sources)
+        program = _filter(self.family, marks, sources, proofs)
         buffer = ctypes.create_string_buffer(program, len(program))
         # struct sock_fprog: the kernel copies the program during the call.
         pointer = struct.pack("HP", len(program) // _INSTRUCTION.size, ctypes.addressof(buffer))
@@ -173,25 +200,56 @@ class Datagrams:
         self._socket.close()
 
 
-def _filter(family: int, marks: Sequence[tuple[int, bytes]], sources: Collection[str]) -> bytes:
-    program = []
+_Code = list[tuple[int, int, int, int]]
+
+
+def _filter(
+    family: int, marks: Sequence[tuple[int, bytes]], sources: Collection[str], proofs: Sequence[Proof]
+) -> bytes:
+    program: _Code = []
     for place, mark in marks:
-        program += [
-            (_LOAD_WORD, 0, 0, _UDP_HEADER + place),
-            (_JUMP_IF_EQUAL, 1, 0, int.from_bytes(mark, "big")),
-            (_RETURN, 0, 0, 0),
-        ]
+        program += [*_unless(_UDP_HEADER + place, mark, 1), (_RETURN, 0, 0, 0)]
+        # Equal: over the "drop".
+        program[-2] = (_JUMP_IF_EQUAL, 1, 0, program[-2][3])
     first = _IP_HEADER + (12 if family == socket.AF_INET else 8)
-    for source in sources:
-        packed = socket.inet_pton(family, source)
-        for place in range(0, len(packed), 4):
-            # Another address: over what is left of this one, its "pass" included.
-            left = (len(packed) - place) // 4 * 2 - 1
-            word = int.from_bytes(packed[place : place + 4], "big")
-            program += [(_LOAD_WORD, 0, 0, first + place), (_JUMP_IF_EQUAL, 0, left, word)]
-        program.append((_RETURN, 0, 0, _WHOLE))
+    packed = [socket.inet_pton(family, source) for source in sources]
+    tests = [[*_unless(first, each, 1), (_JUMP, 0, 0, 0)] for each in packed]
+    left = sum(map(len, tests))
+    for test in tests:
+        left -= len(test)
+        # To what stands behind all of them, and behind the "drop" there.
+        test[-1] = (_JUMP, 0, 0, left + 1)
+        program += test
     program.append((_RETURN, 0, 0, 0))
+    for proof in proofs:
+        program += _shown(proof)
+    if proofs:
+        program += [(_LOAD_WORD, 0, 0, _RANDOM), (_JUMP_IF_ANY, 0, 1, ONE_IN - 1), (_RETURN, 0, 0, 0)]
+    program.append((_RETURN, 0, 0, _WHOLE))
     return b"".join(_INSTRUCTION.pack(*each) for each in program)
+
+
+def _unless(at: int, expected: bytes, over: int) -> _Code:
+    """Skip `over` instructions more if not these bytes, whole words, are at `at`."""
+    code: _Code = []
+    for place in range(0, len(expected), 4):
+        skipped = (len(expected) - place) // 4 * 2 - 2 + over
+        word = int.from_bytes(expected[place : place + 4], "big")
+        code += [(_LOAD_WORD, 0, 0, at + place), (_JUMP_IF_EQUAL, 0, skipped, word)]
+    return code
+
+
+def _shown(proof: Proof) -> _Code:
+    """Pass what shows it."""
+    number: _Code = []
+    if proof.least:
+        at = _UDP_HEADER + proof.number_at
+        number = [(_LOAD_WORD, 0, 0, at), (_JUMP_IF_NOT_LESS, 0, 1, proof.least)]
+    return [
+        *_unless(_UDP_HEADER + proof.place, proof.secret, len(number) + 1),
+        *number,
+        (_RETURN, 0, 0, _WHOLE),
+    ]
 
 
 def targets(host: str, port: int) -> tuple[Target, ...]:

@@ -10,7 +10,8 @@ A heartbeat is an object of this form; a standing is priority, able, eager,
 holding and token:
 
     {"type": "beat", "stamp": 1, "promise": 300000, "standings": {"VI_1": [100, true, false, false, 0]},
-     "asks": {"VI_1": 7}, "freed": {"VI_2": null}, "members": ["a", "b"], "revision": 0, "guarded": true}
+     "asks": {"VI_1": 7}, "freed": {"VI_2": null}, "members": ["a", "b"], "revision": 0, "guarded": true,
+     "covers": {"G1": ["VI_1", "VI_2"]}}
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from functools import lru_cache
 from typing import Any, TypeVar, assert_never
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import LeaseName, MemberId
+from keepalived_py.base.names import InstanceName, LeaseName, MemberId
 from keepalived_py.model.raft import Answer, Heartbeat, LogPart, RaftMessage, Refusal, Standing
 
 # What fits into a frame (60 KiB) beside the frame's own words.
@@ -39,7 +40,7 @@ _GREATEST_PRIORITY = 2**31 - 1
 # One line that every log can write; bytes that are not UTF-8 come as U+DC80 to U+DCFF from a configuration.
 _NAME = re.compile("[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udc7f\udd00-\udfff]{1,255}")
 _BEAT_KEYS = frozenset(
-    ("type", "stamp", "promise", "standings", "asks", "freed", "members", "revision", "guarded")
+    ("type", "stamp", "promise", "standings", "asks", "freed", "members", "revision", "guarded", "covers")
 )
 _ANSWER_KEYS = frozenset(("type", "stamp", "promise", "granted", "refused"))
 _LOG_KEYS = frozenset(("type", "body"))
@@ -84,6 +85,7 @@ def _of_heartbeat(beat: Heartbeat) -> dict[str, Any]:
         "members": sorted(beat.members),
         "revision": beat.revision,
         "guarded": beat.guarded,
+        "covers": {lease: sorted(instances) for lease, instances in beat.covers.items()},
     }
 
 
@@ -117,6 +119,7 @@ def _heartbeat(value: dict[str, Any]) -> Heartbeat:
         members=frozenset(MemberId(_name(each)) for each in _list(value["members"], MOST_MEMBERS)),
         revision=_number(value["revision"], _GREATEST),
         guarded=_flag(value["guarded"]),
+        covers=_by_lease(value["covers"], _instances),
     )
 
 
@@ -162,6 +165,10 @@ def _refusal(value: Any) -> Refusal:
 
 def _successor(value: Any) -> MemberId | None:
     return None if value is None else MemberId(_name(value))
+
+
+def _instances(value: Any) -> frozenset[InstanceName]:
+    return frozenset(InstanceName(_name(each)) for each in _list(value, MOST_LEASES))
 
 
 def _token(value: Any) -> int:

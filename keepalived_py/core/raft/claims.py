@@ -12,10 +12,10 @@ promises of the others end by themselves, later than the lease.
 """
 
 from keepalived_py.base.clock import Micros, as_seconds
-from keepalived_py.base.names import LeaseName, MemberId
+from keepalived_py.base.names import InstanceName, LeaseName, MemberId
 from keepalived_py.core.raft import fencing, ranking
-from keepalived_py.core.raft.promises import forget, withdraw
-from keepalived_py.core.raft.state import FOREVER, Claim, Phase, Promise
+from keepalived_py.core.raft.promises import engaged_until, forget, promise, withdraw
+from keepalived_py.core.raft.state import FOREVER, Claim, Phase
 from keepalived_py.core.raft.timing import (
     CALLED_HURRY_US,
     SHORTEST_RETRY_US,
@@ -35,8 +35,8 @@ from keepalived_py.model.raft_events import Extend, Grant, Lose
 def expire(turn: Turn) -> None:
     """Before anything else: claims whose time is over, however late this member comes to see it."""
     for lease, claim in list(turn.claims.items()):
-        promise = turn.promises.get(lease)
-        own = promise is not None and promise.to == turn.own and promise.until > turn.now
+        given = turn.promises.get(lease)
+        own = given is not None and given.to == turn.own and given.until > turn.now
         if claim.phase is Phase.HOLDING and (claim.until <= turn.now or not own):
             evidence = f"the promises ended: {_last_answers(turn)}"
             give_up(turn, lease, claim, "no quorum", evidence, None)
@@ -71,9 +71,10 @@ def ask_at(turn: Turn, lease: LeaseName) -> Micros | None:
     if not ranking.may_take(turn) or not enough_live(turn):
         return None
     free_at = turn.free_since.get(lease, turn.silent_until)
-    promise = turn.promises.get(lease)
-    if promise is not None and promise.to != turn.own:
-        free_at = max(free_at, promise.until)
+    given = turn.promises.get(lease)
+    if given is not None and given.to != turn.own:
+        free_at = max(free_at, given.until)
+    free_at = max(free_at, engaged_until(turn, turn.own, lease, covers_of(turn, lease)))
     listened = turn.awake_since + turn.timing.heartbeat_us if turn.awake_since else 0
     earliest = Micros(max(free_at, turn.silent_until, turn.not_before.get(lease, 0), listened))
     if earliest > turn.now:
@@ -109,8 +110,13 @@ def next_token(turn: Turn, lease: LeaseName) -> int:
 
 
 def _promise_itself(turn: Turn, lease: LeaseName, token: int) -> None:
-    turn.promises[lease] = Promise(turn.own, Micros(turn.now + turn.timing.promise_us), token)
-    turn.tokens[lease] = max(token, turn.tokens.get(lease, 0))
+    promise(turn, lease, turn.own, token, covers_of(turn, lease))
+
+
+def covers_of(turn: Turn, lease: LeaseName) -> frozenset[InstanceName]:
+    """What the lease is about here, if that is not just the instance of its name."""
+    configured = turn.leases.get(lease)
+    return frozenset() if configured is None else configured.covers
 
 
 def renew(turn: Turn) -> None:
@@ -298,10 +304,14 @@ def _perhaps_free(turn: Turn, lease: LeaseName, claim: Claim) -> None:
 
 
 def drop(turn: Turn, lease: LeaseName) -> None:
-    """The lease is not configured here any more: the others wait for their promises to end."""
+    """The lease is not configured here any more, or is about more than was promised.
+
+    The others wait for their promises to end, but those are still good for what comes in its place here.
+    """
     claim = turn.claims[lease]
     if claim.phase is Phase.HOLDING:
-        turn.out.append(Lose(lease, "reload", "it is not configured any more"))
+        why = "it is about more now" if lease in turn.leases else "it is not configured any more"
+        turn.out.append(Lose(lease, "reload", why))
     forget(turn, lease)
 
 

@@ -74,10 +74,9 @@ def review(turn: Turn) -> None:
 
 def lonely_target(turn: Turn) -> MemberId | None:
     """The other one of two members, if it is to be shot when it is silent."""
-    others = turn.cluster.others
-    if turn.cluster.fencing.takeover is not Takeover.FENCE_FIRST or len(others) != 1 or turn.stopping:
+    if turn.cluster.fencing.takeover is not Takeover.FENCE_FIRST or len(turn.others) != 1 or turn.stopping:
         return None
-    target = others[0].id
+    target = turn.others[0]
     gone = not turn.is_live(target) and not turn.peer(target).fenced and target not in turn.shots
     wanted = any(lease.instances and own_standing(turn, name).able for name, lease in turn.leases.items())
     return target if gone and wanted and not turn.cluster.member(turn.own).witness else None

@@ -186,9 +186,11 @@ def _replace(turn: Turn, event: ev.ClusterReplaced) -> None:
         turn.peers = {member: peer for member, peer in turn.peers.items() if member in after}
     turn.cluster, turn.timing = cluster, cluster.timing
     turn.follow_members()
-    turn.leases = {lease.name: lease for lease in event.leases}
-    for lease in [name for name in turn.claims if name not in turn.leases]:
-        claims.drop(turn, lease)
+    had, turn.leases = turn.leases, {lease.name: lease for lease in event.leases}
+    for name in list(turn.claims):
+        lease = turn.leases.get(name)
+        if lease is None or (name in had and not set(lease.instances) <= set(had[name].instances)):
+            claims.drop(turn, name)
     turn.beats_now = True
 
 
@@ -215,6 +217,7 @@ def _beat(turn: Turn) -> None:
         members=ids(turn.cluster),
         revision=turn.revision,
         guarded=turn.guarded,
+        covers={lease: each.covers for lease, each in turn.leases.items() if each.covers},
     )
     turn.out.extend(ev.Send(each, beat) for each in turn.others)
 

@@ -3,7 +3,9 @@
 A promise is exclusive: until it ends, this member supports nobody else for that
 lease and does not ask for it itself.  Two leases at one instant would need two
 majorities of promises that have not ended, so some member would have given two.
-It never does; and a restart, which forgets promises, is followed by a silence
+It never does; nor does it support two members for two leases that are about the same
+instance, as leases are while the members get a new configuration one after the other
+(an instance joins a group, and has its lease from then on).  And a restart, which forgets promises, is followed by a silence
 that is longer than any of them.  Nothing else is needed for safety: no term, no
 vote and no log.
 
@@ -17,7 +19,7 @@ the silence after a restart is that long.
 """
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import LeaseName, MemberId
+from keepalived_py.base.names import InstanceName, LeaseName, MemberId
 from keepalived_py.core.raft import ranking
 from keepalived_py.core.raft.membership import goes_together
 from keepalived_py.core.raft.state import Freed, Phase, Promise
@@ -36,10 +38,10 @@ def answer(turn: Turn, asker: MemberId, beat: Heartbeat) -> None:
     for lease, token in beat.asks.items():
         standing = beat.standings.get(lease, ranking.NOTHING)
         holding = standing.holding and standing.token == token
-        refusal = objection(turn, asker, lease, token, holding=holding, compatible=compatible)
+        covers = beat.covers.get(lease, frozenset())
+        refusal = objection(turn, asker, lease, token, holding=holding, compatible=compatible, covers=covers)
         if refusal is None:
-            turn.promises[lease] = Promise(asker, Micros(turn.now + duration), token)
-            turn.tokens[lease] = max(token, turn.tokens.get(lease, 0))
+            promise(turn, lease, asker, token, covers)
             granted.append(lease)
         else:
             refused[lease] = refusal
@@ -50,7 +52,14 @@ def answer(turn: Turn, asker: MemberId, beat: Heartbeat) -> None:
 
 
 def objection(
-    turn: Turn, asker: MemberId, lease: LeaseName, token: int, *, holding: bool, compatible: bool
+    turn: Turn,
+    asker: MemberId,
+    lease: LeaseName,
+    token: int,
+    *,
+    holding: bool,
+    compatible: bool,
+    covers: frozenset[InstanceName] = frozenset(),
 ) -> Refusal | None:
     """Why `asker` gets no promise now; None: it gets one."""
     seen = turn.tokens.get(lease, 0)
@@ -60,12 +69,42 @@ def objection(
         return Refusal(turn.timing.promise_us, seen)
     if _still_removing(turn, lease):
         return Refusal(turn.timing.heartbeat_us, seen)
-    promise = turn.promises.get(lease)
-    if promise is not None and promise.to != asker and promise.until > turn.now:
-        if promise.to != turn.own or not _stands_back(turn, asker, lease):
-            return Refusal(Micros(promise.until - turn.now), seen)
-    renewed = promise is not None and promise.to == asker and promise.token == token
+    given = turn.promises.get(lease)
+    if given is not None and given.to != asker and given.until > turn.now:
+        if given.to != turn.own or not _stands_back(turn, asker, lease):
+            return Refusal(Micros(given.until - turn.now), seen)
+    engaged = engaged_until(turn, asker, lease, covers)
+    if engaged > turn.now:
+        return Refusal(Micros(engaged - turn.now), seen)
+    renewed = given is not None and given.to == asker and given.token == token
     return None if token > seen or renewed or holding else Refusal(Micros(0), seen)
+
+
+def promise(
+    turn: Turn, lease: LeaseName, member: MemberId, token: int, covers: frozenset[InstanceName]
+) -> None:
+    """From now on for E, this member supports `member` alone for the lease and what that is about."""
+    turn.promises[lease] = Promise(member, Micros(turn.now + turn.timing.promise_us), token, covers)
+    turn.tokens[lease] = max(token, turn.tokens.get(lease, 0))
+    for each in covers:
+        known = turn.covering.get(each, frozenset())
+        if lease not in known:
+            turn.covering[each] = known | {lease}
+
+
+def engaged_until(turn: Turn, member: MemberId, lease: LeaseName, covers: frozenset[InstanceName]) -> Micros:
+    """Until when this member supports another one than `member` for a part of what the lease is about,
+    by a lease of another name.
+    """
+    until = Micros(0)
+    for part in covers or (InstanceName(lease),):
+        for other in (LeaseName(part), *turn.covering.get(part, ())):
+            given = turn.promises.get(other)
+            if other == lease or given is None or given.to == member:
+                continue
+            if part in given.covers or (not given.covers and other == part):
+                until = max(until, given.until)
+    return until
 
 
 def _still_removing(turn: Turn, lease: LeaseName) -> bool:
@@ -94,8 +133,8 @@ def withdraw(turn: Turn, lease: LeaseName, successor: MemberId | None) -> None:
 def forget(turn: Turn, lease: LeaseName) -> None:
     """The claim is over, and so is what this member promised itself; the others are not told."""
     turn.claims.pop(lease, None)
-    promise = turn.promises.get(lease)
-    if promise is not None and promise.to == turn.own:
+    given = turn.promises.get(lease)
+    if given is not None and given.to == turn.own:
         del turn.promises[lease]
 
 
@@ -106,8 +145,8 @@ def released(turn: Turn, holder: MemberId, lease: LeaseName, successor: MemberId
         # Whoever refused because of `holder` is free now.
         turn.claims[lease] = claim._replace(refused=frozenset())
         turn.beats_now = True
-    promise = turn.promises.get(lease)
-    if promise is None or promise.to != holder:
+    given = turn.promises.get(lease)
+    if given is None or given.to != holder:
         return
     del turn.promises[lease]
     turn.free_since[lease] = turn.now

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import LeaseName, MemberId
+from keepalived_py.base.names import InstanceName, LeaseName, MemberId
 from keepalived_py.model.raft import Lease, Orders, RaftCluster, Standing
 from keepalived_py.model.raft_events import Candidate
 
@@ -18,11 +18,15 @@ FOREVER = Micros(1 << 62)
 
 
 class Promise(NamedTuple):
-    """Until `until` this member supports `to` for a lease, and nobody else; asked for with `token`."""
+    """Until `until` this member supports `to` for a lease, and nobody else; asked for with `token`.
+
+    `covers`: what the lease is about, if not just the instance of its name.
+    """
 
     to: MemberId
     until: Micros
     token: int
+    covers: frozenset[InstanceName] = frozenset()
 
 
 class Peer(NamedTuple):
@@ -101,7 +105,7 @@ class Member(NamedTuple):
     of this process may have promised something until then.  `sent_at`, `beat_at`: the last heartbeat
     and the next one.  `wake_at`: when a `Tick` is due.  `awake_since`: the end of the last pause in
     which it was not run; what others said meanwhile has yet to be read.  `listed_since`: since when
-    it goes by its list of members.
+    it goes by its list of members.  `covering`: the leases of other names that an instance was promised with.
     """
 
     cluster: RaftCluster
@@ -118,6 +122,7 @@ class Member(NamedTuple):
     candidates: Mapping[LeaseName, Candidate] = {}
     peers: Mapping[MemberId, Peer] = {}
     promises: Mapping[LeaseName, Promise] = {}
+    covering: Mapping[InstanceName, frozenset[LeaseName]] = {}
     tokens: Mapping[LeaseName, int] = {}
     claims: Mapping[LeaseName, Claim] = {}
     free_since: Mapping[LeaseName, Micros] = {}

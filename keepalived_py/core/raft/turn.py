@@ -12,6 +12,7 @@ _MAPPINGS = (
     "candidates",
     "peers",
     "promises",
+    "covering",
     "tokens",
     "claims",
     "free_since",
@@ -50,6 +51,7 @@ class Turn:
         self.candidates = dict(member.candidates)
         self.peers = dict(member.peers)
         self.promises = dict(member.promises)
+        self.covering = dict(member.covering)
         self.tokens = dict(member.tokens)
         self.claims = dict(member.claims)
         self.free_since = dict(member.free_since)

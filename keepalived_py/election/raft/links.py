@@ -6,7 +6,9 @@ bounded number of frames is taken at a time, so that a flood delays no timer for
 long; and what strangers send leaves nothing behind but numbers, and at most one
 line a minute.  If that is a flood, the kernel is asked for a minute to let pass only
 what looks like a frame of the cluster and comes from where members are; else the
-flood would take the room of their frames.
+flood would take the room of their frames.  Addresses can be forged: so it lets pass
+what shows a member's ticket and a number that has not been, and only a sample
+of the rest, which is enough for a member that begins a new life.
 
 Members come and go, so that nobody can be reached is no error here.  Names are
 looked up elsewhere and again and again (`election.raft.resolver`).
@@ -29,7 +31,7 @@ from keepalived_py.election.raft.session import Outcome, Reason, Session
 from keepalived_py.model.cluster import Endpoint
 from keepalived_py.model.raft import RaftCluster, RaftMessage
 from keepalived_py.system.clocks import boottime
-from keepalived_py.system.datagrams import Datagram, Datagrams, Target, literal
+from keepalived_py.system.datagrams import Datagram, Datagrams, Proof, Target, literal
 from keepalived_py.wire.raft import LONGEST_BODY, Malformed, decode, encode
 
 FRAMES_AT_ONCE = 64
@@ -202,7 +204,10 @@ class Links:
 
     def _relax(self, now: Micros) -> None:
         self._lately_refused = 0
-        if self._filtered_until and self._filtered_until <= now:
+        if self._filtered_until > now:
+            # Whoever began a new life meanwhile shows something else, and what was recorded is older now.
+            self._filter()
+        elif self._filtered_until:
             self._filtered_until = Micros(0)
             for each in self._sockets.values():
                 each.everything()
@@ -214,7 +219,8 @@ class Links:
             heard = (
                 each for each in self._heard_from.values() if (":" in each) == (family == socket.AF_INET6)
             )
-            opened.only(self._session.marks, sorted(hosts.union(heard)))
+            proofs = [Proof(*each) for each in self._session.proofs]
+            opened.only(self._session.marks, sorted(hosts.union(heard)), proofs)
 
     # -- what comes ----------------------------------------------------------------------
 

@@ -15,13 +15,10 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from pysyncobj import SyncObj, SyncObjConf
-from pysyncobj.config import SERIALIZER_STATE
-from pysyncobj.node import Node
-
 from keepalived_py.base.errors import FatalStart
 from keepalived_py.election.raft import log_machine
 from keepalived_py.election.raft.journal import Base, Entry, Journal
+from keepalived_py.election.raft.library import SERIALIZER_STATE, Node, SyncObj, SyncObjConf
 from keepalived_py.election.raft.log_machine import BadCommand, LogState
 from keepalived_py.election.raft.log_transport import DUMP_PIECE, LogTransport
 

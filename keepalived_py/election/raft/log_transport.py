@@ -33,11 +33,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pysyncobj.node import Node
-from pysyncobj.transport import Transport
-
 from keepalived_py.election.raft import log_machine
 from keepalived_py.election.raft.journal import Journal
+from keepalived_py.election.raft.library import Node, Transport
 from keepalived_py.election.raft.log_machine import is_name, is_number
 from keepalived_py.wire.raft import LONGEST_LOG_PART
 

@@ -49,10 +49,12 @@ _MAGIC = b"kvr1"
 _NO_TICKET = bytes(16)
 # magic, kind, cluster, sender, nonce, ticket, grant, number
 _HEAD = struct.Struct("!4sB16s16s16s16s16sQ")
+_TICKET_AT, _NUMBER_AT = 53, 85
 _MAC_LENGTH = 32
 _SIGNED = 0x80
 _HELLO, _WELCOME, _DATA = 1, 2, 3
 _WINDOW = 64
+_LOW_WORDS = 1 << 32
 _WINDOW_MASK = (1 << _WINDOW) - 1
 _REMEMBERED_LIVES = 8
 # Each life's greeting is answered so often; all of a member's together a hundred at once, then so often.
@@ -164,6 +166,19 @@ class _Peer:
         self._seen |= bit
         return True
 
+    @property
+    def least(self) -> int:
+        """No number below this is new in this life, as a word of 32 bits; 0 where that says nothing."""
+        least = self.highest - _WINDOW + 1
+        return least if 0 < least < _LOW_WORDS else 0
+
+    def has_seen(self, nonce: bytes, ticket: bytes, number: int) -> bool:
+        """Whether this is a frame of this life that came before: to be known without its signature."""
+        if number > self.highest or nonce != self.nonce or ticket != self.ticket:
+            return False
+        behind = self.highest - number
+        return behind >= _WINDOW or bool(self._seen >> behind & 1)
+
     def may_be_welcomed(self, nonce: bytes, now: Micros) -> bool:
         """Whether a greeting of that life is answered; recordings of others must not use up its turn."""
         if now - self._welcomed.get(nonce, now - _GREETING_EVERY_US) < _GREETING_EVERY_US:
@@ -225,6 +240,20 @@ class Session:
         named = ((5 + at, self._cluster[at : at + 4]) for at in range(0, len(self._cluster), 4))
         return ((0, _MAGIC), *named)
 
+    @property
+    def proofs(self) -> tuple[tuple[int, bytes, int, int], ...]:
+        """What frames of the members' present lives show, and nobody can guess who does not read along.
+
+        For each: where, which eight bytes, and where there is a number that is at least so much.
+        """
+        welcome = (_TICKET_AT, self._nonce[:8], 0, 0)
+        known = (
+            (_TICKET_AT, peer.ticket[:8], _NUMBER_AT + 4, peer.least)
+            for peer in self._by_id.values()
+            if peer.nonce
+        )
+        return (welcome, *known)
+
     def frames(self, to: MemberId, body: bytes, now: Micros) -> tuple[bytes, ...]:
         """What to send to `to` so that it gets `body`; raises KeyError for no other member.
 
@@ -270,6 +299,9 @@ class Session:
             return None, Reason.OWN if frame[21:37] == self._own else Reason.SENDER
         if not self._key:
             return peer, None if is_from(peer.id) else Reason.ADDRESS
+        _, kind, _, _, nonce, ticket, _, number = _HEAD.unpack_from(frame)
+        if kind & ~_SIGNED == _DATA and peer.has_seen(nonce, ticket, number):
+            return peer, Reason.REPEATED
         return peer, None if self._is_signed(frame) else Reason.SIGNATURE
 
     def _is_signed(self, frame: bytes) -> bool:

@@ -251,7 +251,7 @@ class RaftShell:
         self._around.node.feed(LeaseGranted(lease.name, lease.instances, token, evidence))
 
     async def _guard(self, lease: Lease, until: Micros, more: Addresses | None = None) -> None:
-        """The addresses that the node has with the lease; with `more`, also what was given and what it says."""
+        """What the node has with the lease; with `more`, also what it was given, and what that says."""
         around = self._around
         if around.gate is None or around.node is None:
             return

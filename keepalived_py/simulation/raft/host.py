@@ -18,7 +18,13 @@ from keepalived_py.core.raft.state import Member, Phase
 from keepalived_py.model import raft_events as ev
 from keepalived_py.model.raft import Lease, Orders, RaftCluster, RaftMessage
 from keepalived_py.simulation.raft.clock import Clock
-from keepalived_py.simulation.raft.judge import MOST_MESSAGES, MOST_STEPS_AT_ONCE, RuleBroken, judge_fitness
+from keepalived_py.simulation.raft.judge import (
+    MOST_MESSAGES,
+    MOST_STEPS_AT_ONCE,
+    RuleBroken,
+    judge_fitness,
+    judge_patience,
+)
 from keepalived_py.simulation.raft.ports import Surroundings
 
 MOST_WAITING = 200
@@ -59,6 +65,7 @@ class Host:
         self._excused: set[LeaseName] = set()
         self._work: dict[LeaseName, int] = {}
         self._serial = self._life = self._wake = 0
+        self._booted_at = Micros(0)
         self._waiting: list[tuple[int, Callable[[], None]]] = []
         self._sent_since = self._sent = self._steps_at = self._steps = 0
 
@@ -98,6 +105,7 @@ class Host:
         """The process begins; what an earlier life left in the kernel is taken out first."""
         self.cluster, self.leases = cluster, leases
         self._life += 1
+        self._booted_at = self.now()
         self.paused = False
         self._waiting.clear()
         self.member = core.start(cluster, leases, self.now(), guarded=self.guarded)
@@ -273,6 +281,7 @@ class Host:
                 self.gate.pop(effect.lease, None)
                 self._begin(effect.lease, self._take_out)
             case ev.Fence():
+                judge_patience(self, effect.target, self.now() - self._booted_at)
                 self._around.fence(self, effect)
             case ev.Say():
                 pass

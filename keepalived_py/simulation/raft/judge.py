@@ -9,6 +9,7 @@ At every instant, for each lease:
 * token: each grant's is greater than the last one's, unless a member forgot
   what it knew in between;
 * unfit: nobody asks or holds that is not healthy, is a witness or is drained;
+* impatience: who has started, and has not heard the other of two, shoots nobody for half a minute;
 * storm: a member sends no more than so many messages in a promise's time;
 * spin: time goes on between the wake-ups of a member.
 
@@ -25,6 +26,8 @@ from keepalived_py.core.raft.state import Member, Phase
 # Heartbeats, answers and questions of one member to each other one, in the time of one promise.
 MOST_MESSAGES = 90
 MOST_STEPS_AT_ONCE = 60
+# So long the other of two machines that are switched on together may take for its start.
+PATIENCE_US = 30_000_000
 
 
 class RuleBroken(KeepalivedError):
@@ -85,6 +88,13 @@ def judge_fitness(host: Judged) -> None:
         fit = candidate is not None and candidate.able and not member.stopping
         if not fit or own.witness or member.own in member.orders.drained:
             raise RuleBroken("unfit", f"{host.id} is {claim.phase.value} {lease}")
+
+
+def judge_patience(host: Judged, target: MemberId, ran_us: int) -> None:
+    """Nobody shoots a machine that may just be starting too; `ran_us`: how long `host` has run."""
+    peer = None if host.member is None else host.member.peers.get(target)
+    if ran_us < PATIENCE_US and (peer is None or peer.heard_at is None):
+        raise RuleBroken("impatience", f"{host.id} shoots {target} {ran_us / 1e6:.3f} s after its start")
 
 
 def judge_end(hosts: Sequence[Judged], lease: LeaseName) -> None:

@@ -1,7 +1,8 @@
 """One seed from beginning to end.
 
 * chaos: everything goes wrong for a time; then all is mended, and each lease must be
-  in the right place soon, and stay there;
+  in the right place soon, and stay there.  Of two nodes with `fence_first` one is then off for
+  good: the other one must shoot and hold; and so it must when it is started alone, but patiently;
 * steady: with a sound holder the followers are cut off, stopped, restarted, and
   hear only part of what is said, one after the other: nothing may move.  Then a
   holder falls ill and gets well: `preempt` decides where the lease is;
@@ -14,14 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from keepalived_py.base.names import LeaseName, MemberId
-from keepalived_py.model.raft import Orders
+from keepalived_py.model.raft import Orders, Takeover
 from keepalived_py.simulation.raft.faults import FAULTS
 from keepalived_py.simulation.raft.host import Host
-from keepalived_py.simulation.raft.judge import RuleBroken, judge_end
+from keepalived_py.simulation.raft.judge import PATIENCE_US, RuleBroken, judge_end
 from keepalived_py.simulation.raft.scenario import Play, Scenario, draw
 from keepalived_py.simulation.raft.world import World
 
 CHAOS, SETTLE, WATCH, PEACE = 20, 12, 3, 3
+# The longest that a fencing may take beyond a few promises, the retries of failed ones included.
+_FENCING_US = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,11 @@ class Outcome:
 
 def run_seed(seed: int, *, trace: bool = False) -> Outcome:
     """Play `seed`.  Never raises for what the core does."""
-    scenario = draw(seed)
+    return run_scenario(draw(seed), trace=trace)
+
+
+def run_scenario(scenario: Scenario, *, trace: bool = False) -> Outcome:
+    """Play what was drawn.  Never raises for what the core does."""
     world = World(scenario, trace=trace)
     rule = detail = ""
     try:
@@ -59,7 +66,9 @@ def run_seed(seed: int, *, trace: bool = False) -> Outcome:
         rule, detail = broken.rule, broken.detail
     except Exception:  # Any exception of the core is a finding, to be reported with its seed.
         rule, detail = "exception", traceback.format_exc()
-    return Outcome(seed, scenario.play.value, rule, detail, world.now(), world.steps, tuple(world.lines))
+    return Outcome(
+        scenario.seed, scenario.play.value, rule, detail, world.now(), world.steps, tuple(world.lines)
+    )
 
 
 def boot_all(world: World, scenario: Scenario) -> None:
@@ -83,7 +92,7 @@ def mend_all(world: World) -> None:
 def settle(world: World, scenario: Scenario) -> None:
     """After a bounded time each lease is in the right place, and stays there."""
     delay = max(lease.preempt_delay_us for lease in scenario.leases)
-    slowest = 3_000_000 if scenario.cluster.fencing.script is not None else 0
+    slowest = _FENCING_US if scenario.cluster.fencing.script is not None else 0
     world.advance(world.now() + SETTLE * scenario.promise_us + 2 * delay + slowest)
     settled = len(world.moved)
     judge_all(world, scenario)
@@ -117,6 +126,29 @@ def chaos(world: World, scenario: Scenario) -> None:
     _faults_until(world, scenario, (2 + CHAOS) * scenario.promise_us)
     mend_all(world)
     settle(world, scenario)
+    if len(world.hosts) == 2 and scenario.cluster.fencing.takeover is Takeover.FENCE_FIRST:
+        _alone(world, scenario)
+
+
+def _alone(world: World, scenario: Scenario) -> None:
+    """One of two is off for good: the other one takes what it can, after it has shot; a cold start too."""
+    gone, left = world.random.sample(list(world.hosts.values()), 2)
+    world.gone.add(gone.id)
+    gone.power_off()
+    for lease in scenario.leases:
+        left.change(lease.name, left.health[lease.name]._replace(able=True))
+    bound = SETTLE * scenario.promise_us + _FENCING_US
+    world.advance(world.now() + bound)
+    _judge_alone(scenario, left)
+    left.power_off()
+    world.boot(left.id)
+    world.advance(left.clock.true(left.now() + PATIENCE_US) + bound)
+    _judge_alone(scenario, left)
+
+
+def _judge_alone(scenario: Scenario, left: Host) -> None:
+    for lease in scenario.leases:
+        judge_end([left], lease.name)
 
 
 def _faults_until(world: World, scenario: Scenario, end: int) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
+from typing import NamedTuple
 
 from keepalived_py.base.clock import MILLISECOND, Micros
 from keepalived_py.base.names import InstanceName, LeaseName, MemberId
@@ -36,6 +37,22 @@ class Play(Enum):
     MEMBERSHIP = "membership"
 
 
+class Slant(NamedTuple):
+    """What is not left to chance, so that a certain kind of fault shows under most seeds.
+
+    `ample`: the margin is that of the preset, or (False) tiny.  `extreme`: each clock is as wrong as
+    it may be.  `guarded`: each kernel ends leases by itself, or (False) none does.
+    """
+
+    play: Play | None = None
+    ample: bool | None = None
+    extreme: bool = False
+    guarded: bool | None = None
+
+
+UNSLANTED = Slant()
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One host of the scenario; `health` in the order of the leases."""
@@ -64,11 +81,12 @@ class Scenario:
         return self.cluster.timing.promise_us
 
 
-def draw(seed: int) -> Scenario:
+def draw(seed: int, slant: Slant = UNSLANTED) -> Scenario:
     """The scenario of a seed."""
     random = Random(seed)
-    play = random.choices(list(Play), (65, 25, 10))[0]
-    timing = _timing(random)
+    chosen = random.choices(list(Play), (65, 25, 10))[0]
+    play = slant.play or chosen
+    timing = _timing(random, slant)
     fencing, no_quorum = Fencing(), NoQuorum.DROP
     count, witnesses = random.choice(((3, 0), (3, 0), (3, 0), (3, 1), (3, 1), (3, 1), (5, 0), (5, 2)))
     if play is Play.CHAOS and random.random() < 0.2:
@@ -84,15 +102,15 @@ def draw(seed: int) -> Scenario:
     )
     leases = _leases(random, timing.promise_us)
     names = sorted({member.id for each in lists for member in each})
-    machines = tuple(_machine(random, play, name, timing, leases) for name in names)
+    machines = tuple(_machine(random, name, play, timing, leases, slant) for name in names)
     return Scenario(seed, play, cluster, lists, leases, machines)
 
 
-def _timing(random: Random) -> RaftTiming:
+def _timing(random: Random, slant: Slant) -> RaftTiming:
     """Margins are mostly tiny, so that they hide nothing that the allowance for clocks must cover."""
     timing = PRESETS[random.choice(("lan", "lan", "fast", "noisy"))]
-    margin = random.choice((MILLISECOND, timing.margin_us))
-    return replace(timing, margin_us=Micros(margin))
+    ample = random.random() < 0.5 if slant.ample is None else slant.ample
+    return replace(timing, margin_us=timing.margin_us if ample else Micros(MILLISECOND))
 
 
 def _fencing(random: Random) -> Fencing:
@@ -140,11 +158,12 @@ def _leases(random: Random, promise_us: int) -> tuple[Lease, ...]:
 
 
 def _machine(
-    random: Random, play: Play, name: MemberId, timing: RaftTiming, leases: tuple[Lease, ...]
+    random: Random, name: MemberId, play: Play, timing: RaftTiming, leases: tuple[Lease, ...], slant: Slant
 ) -> Machine:
-    ppm = random.choice((-MOST_PPM, MOST_PPM, random.randint(-MOST_PPM, MOST_PPM)))
+    between = random.randint(-MOST_PPM, MOST_PPM)
+    ppm = random.choice((-MOST_PPM, MOST_PPM) if slant.extreme else (-MOST_PPM, MOST_PPM, between))
     clock = Clock(random.randrange(1, 10**9), ppm)
-    guarded = random.random() < 0.6
+    guarded = random.random() < 0.6 if slant.guarded is None else slant.guarded
     # Without a gate the node must be done within the margin; with one it may take its time.
     within = timing.margin_us * 6 // 10
     quick = Pace(within, within, timing.margin_us // 10)

@@ -33,6 +33,8 @@ class World:
         self.orders = Orders()
         self.fences_work = True
         self.calm = False
+        # Machines that are not switched on again.
+        self.gone: set[MemberId] = set()
         self.moved: list[tuple[int, LeaseName, str]] = []
         self.must_stay: set[LeaseName] = set()
         self._tokens: dict[LeaseName, int] = {}
@@ -68,7 +70,7 @@ class World:
     def boot(self, id: MemberId, members: Sequence[RaftMember] | None = None) -> None:
         """A machine begins, or its program begins anew; it has forgotten everything."""
         host = self.hosts[id]
-        if host.member is not None:
+        if host.member is not None or id in self.gone:
             return
         cluster = host.cluster or replace(self.scenario.cluster, own=id)
         if members is not None:

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from pysyncobj.transport import Transport
 
 from keepalived_py.base.names import LeaseName, MemberId
 from keepalived_py.election.raft import log_machine
+from keepalived_py.election.raft.library import Transport
 from keepalived_py.election.raft.log_transport import BadPart, LogTransport, decode, encode
 from keepalived_py.election.raft.views import Holding
 from keepalived_py.wire.raft import LONGEST_LOG_PART
