@@ -312,6 +312,7 @@ def _refuse(run: Run, at: Directive, text: str, *, expected: str) -> None:
 def _leases(run: Run, written: Written) -> None:
     """A group has one way to elect, and no two leases one name."""
     taken = {str(LOG_LEASE): "the log of the cluster"}
+    grouped: dict[str, list[str]] = {}
     for name, group in written.groups.items():
         members = [written.instances[each] for each in group.members]
         ways = {by_quorum(written, one) for one in members}
@@ -321,12 +322,13 @@ def _leases(run: Run, written: Written) -> None:
             _refuse(run, group.header, text, expected="the same election in all members of a group")
         if True in ways:
             _lease(run, taken, name, "a sync group", group.header)
+            grouped[name] = [str(one.name) for one in members]
     for name, one in written.instances.items():
         if by_quorum(written, one) and one.__dict__.get("group") is None:
             _lease(run, taken, name, "an instance", one.header)
     cluster = written.raft
     if cluster is not None and not written.raft_failed:
-        reason = unsendable(taken, [str(one.id) for one in cluster.members])
+        reason = unsendable(taken, [str(one.id) for one in cluster.members], grouped)
         if reason:
             expected = "fewer instances, sync groups of them, shorter names; names without control characters"
             _refuse(run, cluster.header, f"raft_cluster: {reason}", expected=expected)

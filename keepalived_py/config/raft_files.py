@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import quote
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import Address, LeaseName, MemberId
+from keepalived_py.base.names import Address, InstanceName, LeaseName, MemberId
 from keepalived_py.base.record import Record
 from keepalived_py.config.host import Host
 from keepalived_py.diagnostics.report import ErrorClass
@@ -82,8 +82,13 @@ def _safe(name: str) -> str:
 _LARGE_TOKEN = 10**9  # as many leases of one name as nobody will ever see
 
 
-def unsendable(leases: Iterable[str], members: Iterable[str]) -> str:
-    """Why the names do not go into the messages of members, as a clause; "" if they do."""
+def unsendable(
+    leases: Iterable[str], members: Iterable[str], groups: Mapping[str, Iterable[str]] | None = None
+) -> str:
+    """Why the names do not go into the messages of members, as a clause; "" if they do.
+
+    `groups`: the instances of each lease that is a sync group's.
+    """
     from keepalived_py.wire.raft import LONGEST_BODY, MOST_LEASES, Malformed, decode, encode
 
     names = [LeaseName(name) for name in leases]
@@ -95,6 +100,10 @@ def unsendable(leases: Iterable[str], members: Iterable[str]) -> str:
         asks=dict.fromkeys(names, _LARGE_TOKEN),
         freed=dict.fromkeys(names),
         members=frozenset(map(MemberId, members)),
+        covers={
+            LeaseName(name): frozenset(map(InstanceName, instances))
+            for name, instances in (groups or {}).items()
+        },
     )
     data = encode(largest)
     if len(names) > MOST_LEASES or len(data) > LONGEST_BODY:

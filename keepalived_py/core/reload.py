@@ -143,16 +143,19 @@ def _adapt(turn: Turn, state: InstanceState, settings: Instance) -> InstanceStat
 
 
 def _leave_other_leases(turn: Turn, node: Node) -> None:
-    """A MASTER that belongs to another lease now gives way, unless that one is held here too."""
-    held = {
-        lease
-        for name, lease in turn.shape.lease_of.items()
-        if node.shape.lease_of.get(name) == lease and node.instances[name].role is Role.MASTER
-    }
+    """A MASTER whose lease is another one now, or about more than before, gives way.
+
+    What comes to a lease may be held elsewhere, by a member that has not reloaded: it has to be
+    promised first.
+    """
+    grown = {lease for name, lease in turn.shape.lease_of.items() if node.shape.lease_of.get(name) != lease}
     for name, lease in turn.shape.lease_of.items():
         before = node.shape.lease_of.get(name)
-        if turn.is_master(name) and before != lease and lease not in held:
-            why = RELOAD._replace(evidence=f"it belongs to the lease {lease} now, not {before}")
+        if turn.is_master(name) and lease in grown:
+            evidence = f"it belongs to the lease {lease} now, not {before}"
+            if before == lease:
+                evidence = f"the lease {lease} is about more instances now"
+            why = RELOAD._replace(evidence=evidence)
             state = turn.instances[name]
             turn.instances[name] = machine.become_backup(state, turn.now, why, turn.out)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from keepalived_py.base.clock import SECOND, Micros
 from keepalived_py.base.errors import FatalStart
 from keepalived_py.base.logs import Log
+from keepalived_py.base.names import Address
 from keepalived_py.core import node as core
 from keepalived_py.core.standing import leases_of
 from keepalived_py.core.vrrp.timing import master_down_interval
@@ -25,6 +26,7 @@ from keepalived_py.daemon.children import EXIT_FATAL, ChildSettings
 from keepalived_py.daemon.vrrp_parts import Parts
 from keepalived_py.election.vrrp import VrrpShell
 from keepalived_py.model.config import Configuration
+from keepalived_py.model.effects import Role
 from keepalived_py.model.events import AddressAdded, AddressRemoved
 from keepalived_py.model.globals import Globals, Process
 from keepalived_py.status import statistics
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 _ROOM_TO_COLLECT = Micros(50_000)
 # What the process needs besides the sockets of its instances.
 _DESCRIPTORS = 256
+# How long the news of a change may take that the kernel has carried out, and how often to look.
+_REPORT_LIMIT_US = Micros(SECOND)
+_LOOK_AGAIN_S = 0.005
 _NOT_YET: dict[int, str] = {
     signal.SIGUSR1: "keepalived.data",
     signal.SIGRTMIN + 2: "keepalived.json",
@@ -128,7 +133,22 @@ class _Child(ChildProcess):
     async def _settle(self) -> None:
         """What earlier lives have left is taken out by the first step; then their gates may go."""
         if await self._shell.settled():
-            await self._gate.settled()
+            end = now() + _REPORT_LIMIT_US
+            present = await self._parts.present()
+            # The kernel has carried it out, its news may still be on their way.
+            while not self._not_held().isdisjoint(present) and now() < end:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+                present = await self._parts.present()
+            await self._gate.settled(present)
+
+    def _not_held(self) -> set[Address]:
+        """The virtual addresses that this machine should not have now."""
+        states = [state for state in self._node.instances.values() if state.role is not Role.MASTER]
+        return {
+            one.address
+            for state in states
+            for one in (*state.settings.addresses, *state.settings.excluded_addresses)
+        }
 
     def _join(self, raft: "RaftParts") -> None:
         """From now on leases decide about the instances that are elected by quorum."""

@@ -16,7 +16,7 @@ from operator import is_not
 from typing import assert_never
 
 from keepalived_py.base.logs import Log
-from keepalived_py.base.names import InterfaceName
+from keepalived_py.base.names import Address, InterfaceName
 from keepalived_py.core.holder.devices import plan
 from keepalived_py.daemon import bfd_lines
 from keepalived_py.election.dead_man import DeadMan
@@ -117,6 +117,11 @@ class Parts:
         )
         self._shell = VrrpShell(planned, interfaces, machine, found)
         return self._shell
+
+    async def present(self) -> list[Address]:
+        """The addresses that this machine has now."""
+        found = await self._kernel.interfaces()
+        return [one.address for facts in found.values() for one in facts.addresses]
 
     async def replace(self, configuration: Configuration) -> None:
         """A reload: first what the new configuration needs, then the shell, then what nobody needs."""

@@ -148,7 +148,8 @@ class Lease(Record):
     @property
     def covers(self) -> frozenset[InstanceName]:
         """The instances, if they are more or others than that of the lease's name; else empty."""
-        return frozenset() if self.instances == (self.name,) else frozenset(self.instances)
+        alone = len(self.instances) == 1 and str(self.instances[0]) == str(self.name)
+        return frozenset() if alone else frozenset(self.instances)
 
 
 # -- what members tell each other ------------------------------------------------

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -230,6 +231,30 @@ def make_directory(path: str) -> None:
             raise
     else:
         os.chmod(path, _DIRECTORY_MODE)
+
+
+def intruder(path: str) -> str:
+    """Who else could put other files into the directory `path`, in words; "" if nobody can.  Raises OSError.
+
+    Whoever may write into it, or into one above it, or has made the link that leads there.  A
+    sticky directory like /tmp lets everybody make files, and nobody move those of others.
+    """
+    user, group = (0, os.geteuid()), (0, os.getegid())
+    if os.lstat(path).st_uid not in user:
+        return f"{path} belongs to the user {os.lstat(path).st_uid}"
+    above = os.path.realpath(path)
+    while True:
+        found = os.stat(above)
+        if found.st_uid not in user:
+            return f"{above} belongs to the user {found.st_uid}"
+        open_to_all = found.st_mode & stat.S_IWOTH
+        open_to_group = found.st_mode & stat.S_IWGRP and found.st_gid not in group
+        sticky = found.st_mode & stat.S_ISVTX and above != os.path.realpath(path)
+        if (open_to_all or open_to_group) and not sticky:
+            return f"others than its owner may write in {above}"
+        if above == os.path.dirname(above):
+            return ""
+        above = os.path.dirname(above)
 
 
 def write(path: str, snapshot: Snapshot | Mapping[str, JSON]) -> None:

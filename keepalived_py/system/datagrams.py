@@ -51,7 +51,7 @@ _LOAD_WORD, _JUMP, _JUMP_IF_EQUAL, _JUMP_IF_NOT_LESS, _JUMP_IF_ANY, _RETURN = (
 _IP_HEADER = 0xFFF00000
 _RANDOM = 0xFFFFF038  # SKF_AD_OFF + SKF_AD_RANDOM
 # Of those that have to prove themselves yet, one in so many passes; a power of two.
-ONE_IN = 64
+ONE_IN = 32
 _UDP_HEADER = 8
 _WHOLE = 0xFFFFFFFF
 
@@ -208,9 +208,7 @@ def _filter(
 ) -> bytes:
     program: _Code = []
     for place, mark in marks:
-        program += [*_unless(_UDP_HEADER + place, mark, 1), (_RETURN, 0, 0, 0)]
-        # Equal: over the "drop".
-        program[-2] = (_JUMP_IF_EQUAL, 1, 0, program[-2][3])
+        program += [*_unless(_UDP_HEADER + place, mark, 1), (_JUMP, 0, 0, 1), (_RETURN, 0, 0, 0)]
     first = _IP_HEADER + (12 if family == socket.AF_INET else 8)
     packed = [socket.inet_pton(family, source) for source in sources]
     tests = [[*_unless(first, each, 1), (_JUMP, 0, 0, 0)] for each in packed]

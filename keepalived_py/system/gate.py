@@ -20,7 +20,8 @@ wakes up, until we have looked at the clock.
 **Who dies leaves it shut.**  The tables stay when the process ends without tidying up: the
 addresses are still on the machine.  A later life finds the tables of dead ones, replaces
 them by its own in one transaction, and goes on guarding what they guarded (`LEFTOVERS`),
-until it takes an address itself or is told that they are gone.  Tables are numbered; which
+until it takes an address itself or is told that they are gone.  An address that nobody has
+taken out stays shut: another machine may hold it.  Tables are numbered; which
 of them belongs to a living process shows in a name that it has bound in this network
 namespace, or, where the kernel knows of owners (from 6.9 on), in the table.  With an
 owner a table also survives that somebody flushes the rule set; without one it is made
@@ -99,7 +100,17 @@ class Release(NamedTuple):
     owner: str
 
 
-Order = Guard | Extend | Shut | Release
+class Tidy(NamedTuple):
+    """Earlier lives' addresses are guarded no longer, but for those that are `present` on this machine.
+
+    `kept` is called with how many these are.
+    """
+
+    present: frozenset[bytes]
+    kept: Callable[[int], None]
+
+
+Order = Guard | Extend | Shut | Release | Tidy
 
 
 class Tables:
@@ -166,6 +177,8 @@ class Tables:
                     self._book.shut(owner)
                 case Release(owner):
                     self._book.release(owner)
+                case Tidy(present, kept):
+                    kept(self._tidy(present))
                 case _:
                     assert_never(order)
         due = self._book.due
@@ -180,6 +193,14 @@ class Tables:
             if error and isinstance(order, Guard):
                 self._book.release(order.owner)
         return error
+
+    def _tidy(self, present: frozenset[bytes]) -> int:
+        left = [key for key in self._book.keys_of(LEFTOVERS) if rules.address_in(key) in present]
+        if left:
+            self._book.guard(LEFTOVERS, left, None)
+        else:
+            self._book.release(LEFTOVERS)
+        return len(left)
 
     @property
     def waits_us(self) -> Micros | None:
@@ -223,8 +244,8 @@ class Tables:
         return self._channel.commit(messages)
 
     def close(self, release: bool) -> None:
-        """Leave; with `release` the tables go too."""
-        if release and self._made:
+        """Leave; with `release` the tables go too, unless they keep an address of earlier lives shut."""
+        if release and self._made and not self._book.keys_of(LEFTOVERS):
             self._channel.commit([nft.delete_table(family, self.name) for family in rules.FAMILIES])
         self._channel.close()
         self._lock.close()
@@ -265,23 +286,29 @@ def _is_dead(table: nft.Table) -> bool:
     return lock is not None
 
 
-def clear_leftovers() -> int:
-    """Remove the tables of dead lives, for a program that needs no gate any more; an errno or 0.
+def clear_leftovers(present: frozenset[bytes] = frozenset()) -> tuple[int, int]:
+    """Remove the tables of dead lives, for a program that needs no gate any more.
 
-    Call it when the addresses that earlier lives left are off the machine; it waits for the kernel.
+    Those that guard an address that is `present` on this machine stay.  An errno or 0, and how many
+    such addresses there are.  It waits for the kernel.
     """
     try:
         channel = nft.Channel()
     except OSError:
-        return 0
+        return 0, 0
     with contextlib.closing(channel):
         try:
             found = channel.tables()
         except OSError as error:
-            return error.errno or errno.EIO
+            # A kernel without tables knows nothing of such a request.
+            return 0 if error.errno in (errno.EINVAL, errno.EOPNOTSUPP) else error.errno or errno.EIO, 0
         dead = [table for table in found if table.name.startswith(PREFIX) and _is_dead(table)]
-        removal = [nft.delete_table(table.family, table.name) for table in dead]
-        return channel.commit(removal) if removal else 0
+        shut = {
+            table.name: sum(rules.address_in(key) in present for key in rules.guarded_in(channel, table.name))
+            for table in dead
+        }
+        removal = [nft.delete_table(table.family, table.name) for table in dead if not shut[table.name]]
+        return channel.commit(removal) if removal else 0, sum(shut.values())
 
 
 class NftGate:
@@ -346,8 +373,12 @@ class NftGate:
         self._put(Shut(owner))
 
     def release(self, owner: str) -> None:
-        """The addresses are not on this machine any more; `LEFTOVERS`: nor those of earlier lives."""
+        """The addresses are not on this machine any more."""
         self._put(Release(owner))
+
+    def settled(self, present: frozenset[bytes], kept: Callable[[int], None]) -> None:
+        """What earlier lives left is out, but for what is `present`; `kept` hears how many those are."""
+        self._put(Tidy(present, lambda count: self._hand_back(kept, count)))
 
     async def close(self, release: bool) -> None:
         """Give everything back; without `release` what is guarded stays so, and runs out."""

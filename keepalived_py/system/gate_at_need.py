@@ -10,16 +10,17 @@ needed the gate by then, the tables of dead lives are removed.
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from keepalived_py.base.clock import Micros
+from keepalived_py.base.names import Address
 from keepalived_py.model.effects import Outcome
 from keepalived_py.model.network import VirtualAddress
-from keepalived_py.system.gate import LEFTOVERS, NftGate, clear_leftovers, open_gate
+from keepalived_py.system.gate import NftGate, clear_leftovers, open_gate
 from keepalived_py.system.lifetime_gate import LifetimeGate
 
-# Asking a kernel for tables would load the module that has them: who has not got it has no tables.
-_MODULE = "/sys/module/nf_tables"
+_LOADED = "/sys/module/nf_tables"
+_MODULES = "/lib/modules"
 
 
 class GateAtNeed:
@@ -29,7 +30,7 @@ class GateAtNeed:
         self._say = say
         self._gate: NftGate | LifetimeGate | None = None
         self._opening = asyncio.Lock()
-        self._settled = False
+        self._present: frozenset[bytes] | None = None
 
     @property
     def works(self) -> bool:
@@ -41,21 +42,32 @@ class GateAtNeed:
         async with self._opening:
             if self._gate is None:
                 self._gate = await open_gate(self._say)
-                if self._settled:
-                    self._gate.release(LEFTOVERS)
+                self._tidy()
             return self._gate
 
-    async def settled(self) -> None:
-        """What an earlier life left on this machine is gone."""
+    async def settled(self, present: Iterable[Address]) -> None:
+        """What an earlier life left on this machine is gone, but for addresses that are `present`."""
         async with self._opening:
-            self._settled = True
+            self._present = frozenset(address.packed for address in present)
             if self._gate is not None:
-                self._gate.release(LEFTOVERS)
+                self._tidy()
                 return
-            if os.path.isdir(_MODULE):
-                error = await asyncio.to_thread(clear_leftovers)
-                if error:
-                    self._say(f"gate: the tables of an earlier life stay: {os.strerror(error)}")
+            error, kept = await asyncio.to_thread(_clear, self._present)
+            self._say_kept(kept)
+            if error:
+                self._say(f"gate: the tables of an earlier life stay: {os.strerror(error)}")
+
+    def _tidy(self) -> None:
+        if isinstance(self._gate, NftGate) and self._present is not None:
+            self._gate.settled(self._present, self._say_kept)
+
+    def _say_kept(self, count: int) -> None:
+        if count:
+            self._say(
+                f"gate: {count} of the addresses that an earlier life held are still on this machine, and no"
+                " instance here has them: they stay shut, another machine may hold them.  `nft list ruleset`"
+                " shows them; remove them (ip address del), and restart"
+            )
 
     async def guard(self, owner: str, addresses: Sequence[VirtualAddress], until: Micros) -> Outcome:
         """From now on exactly these addresses are `owner`'s; they pass until `until`, and then no more."""
@@ -82,3 +94,21 @@ class GateAtNeed:
         if self._gate is not None:
             await self._gate.close(release)
             self._gate = None
+
+
+def _clear(present: frozenset[bytes]) -> tuple[int, int]:
+    return clear_leftovers(present) if may_ask() else (0, 0)
+
+
+def may_ask(loaded: str = _LOADED, modules: str = _MODULES) -> bool:
+    """Whether asking for tables loads no module: it is loaded, or the kernel has none for it.
+
+    Who has not loaded it has no tables.  A kernel that has it built in shows nothing in /sys/module.
+    """
+    if os.path.isdir(loaded):
+        return True
+    try:
+        with open(os.path.join(modules, os.uname().release, "modules.dep"), encoding="utf-8") as known:
+            return not any("/nf_tables.ko" in line.partition(":")[0] for line in known)
+    except (OSError, UnicodeError):
+        return True

@@ -59,6 +59,11 @@ def key_of(address: VirtualAddress) -> Key:
     return Key(_SIX, packed)
 
 
+def address_in(key: Key) -> bytes:
+    """The address of a key, as bytes."""
+    return key.packed[:16]
+
+
 class Changes(NamedTuple):
     """What is to be different: keys that are guarded from now on, or no longer; until when others pass."""
 
@@ -229,6 +234,11 @@ class Book:
         self._there: set[Key] = set()
         self._touched: dict[Key, None] = {}
         self._waiting: dict[str, None] = {}
+
+    def keys_of(self, owner: str) -> tuple[Key, ...]:
+        """What `owner` guards."""
+        claim = self._claims.get(owner)
+        return () if claim is None else claim.keys
 
     @property
     def keys(self) -> tuple[Key, ...]:

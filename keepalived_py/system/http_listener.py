@@ -2,7 +2,9 @@
 
 Whoever can reach the port may send anything, so everything is bounded: how many
 connections there are, how long the head of a request may be, and how long a client
-may take to send it and to take the answer.  Bodies are not read; only GET and
+may take to send it and to take the answer.  When there are too many, the one that
+has been there longest makes room: it had its time, and who asks at once is answered
+though others hold their connections open.  Bodies are not read; only GET and
 HEAD are answered.
 """
 
@@ -40,7 +42,8 @@ class HttpListener:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._servers: list[asyncio.Server] = []
-        self._clients: set[asyncio.StreamWriter] = set()
+        # In the order in which they came.
+        self._clients: dict[asyncio.StreamWriter, None] = {}
 
     async def open(self, endpoint: Endpoint) -> None:
         """Listen at `endpoint` (host "": every address) and nowhere else any more.
@@ -74,16 +77,17 @@ class HttpListener:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) >= MOST_CONNECTIONS:
-            writer.transport.abort()
-            return
-        self._clients.add(writer)
+            oldest = next(iter(self._clients))
+            del self._clients[oldest]
+            oldest.transport.abort()
+        self._clients[writer] = None
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._serve(reader, writer)
         except (OSError, TimeoutError):
             writer.transport.abort()
         finally:
-            self._clients.discard(writer)
+            self._clients.pop(writer, None)
             # What a client never took does not stay either.
             writer.close()
 

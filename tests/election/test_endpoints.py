@@ -8,7 +8,7 @@ import pytest
 from keepalived_py.base.names import InstanceName, InterfaceName
 from keepalived_py.base.record import replace
 from keepalived_py.election.endpoints import wanted_endpoints, watched
-from keepalived_py.model.config import AuthType, Configuration, Globals, Instance, VirtualAddress
+from keepalived_py.model.config import AuthType, Configuration, Election, Globals, Instance, VirtualAddress
 from keepalived_py.model.events import InterfaceAddress, InterfaceFacts
 from keepalived_py.model.globals import AdvertBuffers, RxBufferPolicy
 from keepalived_py.model.vrrp import AuthHmac, HmacMode, UnicastPeer
@@ -48,6 +48,11 @@ def test_instances_of_one_group_share() -> None:
     assert told(instance(), instance("B", vrid=52)) == {
         (ETH0, 4, 112, GROUP, ""): (2, frozenset({51, 52}), 0),
     }
+
+
+def test_who_is_elected_by_a_quorum_asks_for_no_socket() -> None:
+    assert told(instance(election=Election.RAFT)) == {}
+    assert len(told(instance(election=Election.RAFT), instance("B", vrid=52))) == 1
 
 
 def test_protocol_group_and_family_tell_apart() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from .gate_wire import wire as wire
+
 _CLONE_NEWNET = 0x40000000
 
 Ip = Callable[[str], None]

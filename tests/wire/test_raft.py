@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import LeaseName, MemberId
+from keepalived_py.base.names import InstanceName, LeaseName, MemberId
 from keepalived_py.model.raft import Answer, Heartbeat, LogPart, RaftMessage, Refusal, Standing
 from keepalived_py.wire.raft import (
     LONGEST_BODY,
@@ -41,6 +41,7 @@ HEARTBEATS = st.builds(
     st.frozensets(MEMBERS, max_size=7),
     NUMBERS,
     st.booleans(),
+    st.dictionaries(LEASES, st.frozensets(NAMES.map(InstanceName), max_size=4), max_size=3),
 )
 ANSWERS = st.builds(
     Answer,
@@ -64,6 +65,7 @@ BEAT = Heartbeat(
     frozenset((MemberId("a"), MemberId("b"))),
     3,
     True,
+    {LeaseName("G1"): frozenset((InstanceName("VI_4"), InstanceName("VI_5")))},
 )
 ANSWER = Answer(Micros(5), Micros(1), (LeaseName("x"),), {LeaseName("y"): Refusal(Micros(2), 3)})
 
@@ -93,6 +95,7 @@ def test_form_of_a_heartbeat() -> None:
         "members": ["a", "b"],
         "revision": 3,
         "guarded": True,
+        "covers": {"G1": ["VI_4", "VI_5"]},
     }
 
 

@@ -119,12 +119,13 @@ def _hear_heartbeat(turn: Turn, event: ev.Heard, beat: Heartbeat) -> None:
     if event.age_us > live_for(turn.timing) or _is_overtaken(turn, before, beat):
         return
     heard_at = Micros(turn.now - max(event.age_us, 0))
+    same_list = (beat.members, beat.revision) == (before.members, before.revision)
     peer = Peer(
         heard_at=heard_at,
         stamp=beat.stamp,
         standings=beat.standings,
         members=beat.members,
-        listed_since=before.listed_since if beat.members == before.members else turn.now,
+        listed_since=before.listed_since if same_list else turn.now,
         revision=beat.revision,
         fenced=before.fenced,
         guarded=beat.guarded,

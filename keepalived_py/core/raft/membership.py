@@ -6,15 +6,17 @@ that differ by more need not, so at any time only two neighbours may be in use:
 * who goes by the older of two neighbours gets no promise from who goes by the newer
   one; the newer one is served by both;
 * a member begins a new list only when a majority of its present one has been seen to go
-  by that present one for longer than a promise lasts: then no older list can win
-  anything any more, not even by promises from before;
-* a list that somebody goes by already can be joined at any time.
+  by that present one (or by the new one already) for longer than a promise lasts: then no
+  older list can win anything any more, not even by promises from before;
+* a newer list that somebody goes by already can be joined at any time.
 
 A list has a revision, which tells older from newer.  A member that starts does not
 know it, and learns it from the others; until a majority goes by the same list it
-promises nothing to anybody else's.  What this cannot see is two members that are given
-different lists at the same time, and members that are restarted with a list that was
-never announced; lists are changed by reload, one after the other.
+promises nothing to anybody else's.  Who goes by the same list with another revision
+does not count as going by it, since it may still serve what is older.  What this
+cannot see is two members that are given different lists at the same time, and
+members that are restarted with a list that was never announced; lists are changed by
+reload, one after the other.
 """
 
 from keepalived_py.base.clock import Micros
@@ -43,7 +45,8 @@ def learn(turn: Turn, beat: Heartbeat) -> None:
     own = ids(turn.cluster)
     if beat.members != own:
         return
-    turn.revision = max(turn.revision, beat.revision)
+    if beat.revision > turn.revision:
+        turn.revision, turn.listed_since = beat.revision, turn.now
     if not turn.revision_known:
         alike = 1 + sum(turn.peer(member).members == own for member in turn.live())
         turn.revision_known = alike >= turn.cluster.majority
@@ -76,7 +79,7 @@ def turn_objection(turn: Turn, cluster: RaftCluster) -> str | None:
     if len(before ^ after) > 1:
         changed = ", ".join(sorted(before ^ after))
         return f"{changed} would change at once; add or take out one member at a time"
-    agreeing = sum(_has_long_gone_by(turn, member, before) for member in (turn.own, *turn.live()))
+    agreeing = sum(_has_long_gone_by(turn, member, before, after) for member in (turn.own, *turn.live()))
     if agreeing < turn.cluster.majority:
         return (
             f"{agreeing} of {len(before)} members are there and have gone by the present list for a while, "
@@ -85,10 +88,15 @@ def turn_objection(turn: Turn, cluster: RaftCluster) -> str | None:
     return None
 
 
-def _has_long_gone_by(turn: Turn, member: MemberId, members: frozenset[MemberId]) -> bool:
-    """Whether what the member promised while it went by another list is over."""
+def _has_long_gone_by(
+    turn: Turn, member: MemberId, before: frozenset[MemberId], after: frozenset[MemberId]
+) -> bool:
+    """Whether the member serves nothing older than `before`, and what it promised earlier is over.
+
+    Who goes by the list after it serves only that one and its neighbours, whatever it knows of revisions.
+    """
+    if member == turn.own:
+        return turn.listed_since + longest_of_others(turn.timing) <= turn.now
     peer = turn.peer(member)
-    since = turn.listed_since if member == turn.own else peer.listed_since
-    if member != turn.own and peer.members != members:
-        return False
-    return since + longest_of_others(turn.timing) <= turn.now
+    serves = (peer.members, peer.revision) == (before, turn.revision) or peer.members == after
+    return serves and peer.listed_since + longest_of_others(turn.timing) <= turn.now

@@ -5,9 +5,9 @@ lease and does not ask for it itself.  Two leases at one instant would need two
 majorities of promises that have not ended, so some member would have given two.
 It never does; nor does it support two members for two leases that are about the same
 instance, as leases are while the members get a new configuration one after the other
-(an instance joins a group, and has its lease from then on).  And a restart, which forgets promises, is followed by a silence
-that is longer than any of them.  Nothing else is needed for safety: no term, no
-vote and no log.
+(an instance joins a group, and has its lease from then on).  And a restart, which
+forgets promises, is followed by a silence that is longer than any of them.  Nothing
+else is needed for safety: no term, no vote and no log.
 
 Every claim has a token.  A new claim is promised something only if its token is
 greater than all that this member has seen, so the tokens of a lease that are used

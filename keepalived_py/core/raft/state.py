@@ -33,7 +33,7 @@ class Peer(NamedTuple):
     """What was heard last from another member.
 
     `stamp`: its clock when it sent that.  `listed_since`: when it was first heard to go by
-    `members`.  `fenced`: it was shot, and has neither promised nor held anything since.
+    `members` with `revision`.  `fenced`: it was shot, and has neither promised nor held anything since.
     `guarded`: its kernel ends a lease even when its processes cannot.
     """
 
@@ -105,7 +105,8 @@ class Member(NamedTuple):
     of this process may have promised something until then.  `sent_at`, `beat_at`: the last heartbeat
     and the next one.  `wake_at`: when a `Tick` is due.  `awake_since`: the end of the last pause in
     which it was not run; what others said meanwhile has yet to be read.  `listed_since`: since when
-    it goes by its list of members.  `covering`: the leases of other names that an instance was promised with.
+    it goes by its list of members with `revision`.  `covering`: the
+    leases of other names that an instance was promised with.
     """
 
     cluster: RaftCluster

@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 from keepalived_py.base.errors import FatalStart, KeepalivedError
 from keepalived_py.election.raft import log_machine
 from keepalived_py.election.raft.log_machine import BadCommand, is_name, is_number
+from keepalived_py.status.raft_snapshot import intruder, make_directory
 
 FILE = "journal"
 LOCK = "lock"
@@ -427,10 +428,14 @@ def prepare(directory: str, cluster: str, member: str) -> tuple[str, ...]:
 
 def _make_directory(directory: str) -> None:
     try:
-        os.makedirs(os.path.dirname(directory.rstrip("/")) or "/", exist_ok=True)
+        above = os.path.dirname(directory.rstrip("/"))
+        if above:
+            make_directory(above)
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory, 0o700)
+            os.chmod(directory, 0o700)  # whatever the umask is
         found = os.stat(directory)
+        intruding = intruder(directory)
     except OSError as error:
         raise FatalStart(
             f"Unable to make the directory of the cluster's log, {directory}: {error.strerror}."
@@ -438,6 +443,11 @@ def _make_directory(directory: str) -> None:
         ) from error
     if not stat.S_ISDIR(found.st_mode):
         raise FatalStart(f"{directory} is to keep the cluster's log and is not a directory: move it away")
+    if intruding:
+        raise FatalStart(
+            f"The cluster's log in {directory} could be forged: {intruding}."
+            " Correct its owner or mode (chmod go-w), or name another directory (data_directory)"
+        )
 
 
 def _mend(path: str, cluster: str, member: str) -> tuple[str, ...]:

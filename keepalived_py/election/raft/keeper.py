@@ -23,7 +23,7 @@ from keepalived_py.election.raft.log_machine import orders_from_json
 from keepalived_py.election.raft.views import Holding, View
 from keepalived_py.model.raft import LogPart, Orders, RaftCluster
 from keepalived_py.status import raft_snapshot
-from keepalived_py.status.raft_snapshot import make_directory
+from keepalived_py.status.raft_snapshot import intruder, make_directory
 from keepalived_py.system.helper import Helper
 from keepalived_py.wire.raft import LONGEST_LOG_PART
 
@@ -46,11 +46,17 @@ def prepare(cluster: RaftCluster) -> tuple[str, ...]:
     if cluster.run_directory:
         try:
             make_directory(cluster.run_directory)
+            intruding = intruder(cluster.run_directory)
         except OSError as error:
             raise FatalStart(
                 f"Unable to make {cluster.run_directory}, for the control socket: {error.strerror}."
                 " Make it, or name another one (run_directory)"
             ) from error
+        if intruding:
+            raise FatalStart(
+                f"The control socket in {cluster.run_directory} could be replaced: {intruding}."
+                " Correct its owner or mode (chmod go-w), or name another directory (run_directory)"
+            )
     return lines
 
 

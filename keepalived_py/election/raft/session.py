@@ -172,6 +172,12 @@ class _Peer:
         least = self.highest - _WINDOW + 1
         return least if 0 < least < _LOW_WORDS else 0
 
+    @property
+    def given_last(self) -> tuple[bytes, ...]:
+        """The lives that were given a ticket last: to a greeting, or with a frame."""
+        known = (self.known_nonce,) if self.known_nonce else ()
+        return tuple(dict.fromkeys((*self._welcomed, *known)))[-3:]
+
     def has_seen(self, nonce: bytes, ticket: bytes, number: int) -> bool:
         """Whether this is a frame of this life that came before: to be known without its signature."""
         if number > self.highest or nonce != self.nonce or ticket != self.ticket:
@@ -216,17 +222,21 @@ class Session:
         self._nonce = random(16)
         self._secret = random(32)
         self._peers: dict[bytes, _Peer] = {}
+        self._met: dict[MemberId, _Peer] = {}
         self._by_id: dict[MemberId, _Peer] = {}
         self.replace(cluster)
 
     def replace(self, cluster: RaftCluster) -> None:
-        """From now on this cluster; members that stay keep what has passed with them."""
+        """From now on this cluster.  What has passed with a member is kept, also while it is none.
+
+        It goes on counting where it was, and what was recorded of it must not be new to us.
+        """
         self._key = cluster.key
         self._signed = _SIGNED if cluster.key else 0
         self._cluster = _digest(cluster.id)
         self._own = _digest(cluster.own)
-        before = self._by_id
-        self._by_id = {each.id: before.get(each.id) or _Peer(each.id) for each in cluster.others}
+        self._met |= {each.id: _Peer(each.id) for each in cluster.others if each.id not in self._met}
+        self._by_id = {each.id: self._met[each.id] for each in cluster.others}
         self._peers = {_digest(member): peer for member, peer in self._by_id.items()}
 
     @property
@@ -242,17 +252,17 @@ class Session:
 
     @property
     def proofs(self) -> tuple[tuple[int, bytes, int, int], ...]:
-        """What frames of the members' present lives show, and nobody can guess who does not read along.
+        """What frames of the members' lives show, and nobody can guess who does not read along.
 
         For each: where, which eight bytes, and where there is a number that is at least so much.
         """
-        welcome = (_TICKET_AT, self._nonce[:8], 0, 0)
-        known = (
-            (_TICKET_AT, peer.ticket[:8], _NUMBER_AT + 4, peer.least)
-            for peer in self._by_id.values()
-            if peer.nonce
-        )
-        return (welcome, *known)
+        shown = [(_TICKET_AT, self._nonce[:8], 0, 0)]
+        for peer in self._by_id.values():
+            if peer.nonce:
+                shown.append((_TICKET_AT, peer.ticket[:8], _NUMBER_AT + 4, peer.least))
+            new = (nonce for nonce in peer.given_last if nonce != peer.nonce)
+            shown += ((_TICKET_AT, self._ticket(peer, nonce)[:8], 0, 0) for nonce in new)
+        return tuple(shown)
 
     def frames(self, to: MemberId, body: bytes, now: Micros) -> tuple[bytes, ...]:
         """What to send to `to` so that it gets `body`; raises KeyError for no other member.

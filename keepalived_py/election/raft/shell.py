@@ -65,6 +65,7 @@ class RaftShell:
         self._ends = _NEVER
         self._guarded: set[LeaseName] = set()
         self._lease_of: dict[InstanceName, LeaseName] = {}
+        self._renamed: dict[LeaseName, ev.Candidate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._index()
@@ -103,6 +104,7 @@ class RaftShell:
         """The node has taken a step: what it could do now may be something else."""
         candidates = dict(self._around.node.candidates()) if self._around.node is not None else {}
         candidates[LOG_LEASE] = _LOG_CANDIDATE
+        candidates.update(self._renamed)
         if candidates == self._told:
             return
         self._told = candidates
@@ -124,14 +126,30 @@ class RaftShell:
 
         `wanted` are those of instances in the new configuration.  What the lease has now stays guarded.
         """
-        for lease in leases:
+        wanted_leases = tuple(leases)
+        self._renamed = self._going_on(wanted_leases)
+        for lease in wanted_leases:
             if lease.name in self._holding:
                 await self._guard(lease, self._holding[lease.name], wanted)
+
+    def _going_on(self, leases: Sequence[Lease]) -> dict[LeaseName, ev.Candidate]:
+        """Leases that are held, and go on under other names: until these can be asked for nobody is told
+        that they are free.
+        """
+        names = {lease.name for lease in leases}
+        parts = {part for lease in leases for part in lease.instances}
+        told = self._told or {}
+        return {
+            lease.name: told[lease.name]._replace(settled=False)
+            for lease in self._leases
+            if lease.name in self._holding and lease.name in told and lease.name not in names
+            if not parts.isdisjoint(lease.instances)
+        }
 
     async def reloaded(self) -> None:
         """The node has carried a reload out: what it does not have any more is not guarded any longer."""
         for lease in self._leases:
-            if lease.name in self._holding and lease.name not in self._granted:
+            if lease.instances and lease.name in self._holding and lease.name not in self._granted:
                 await self._guard(lease, self._holding[lease.name])
 
     def replace(self, cluster: RaftCluster, leases: Iterable[Lease]) -> None:
@@ -140,6 +158,7 @@ class RaftShell:
         before = self._member.cluster
         self._index()
         self._told = None
+        self._renamed = {}
         self.feed(ev.ClusterReplaced(cluster, self._leases))
         self._rearrange()
         # A list of members that was refused is nobody's business.

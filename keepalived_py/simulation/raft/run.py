@@ -152,7 +152,9 @@ def _judge_alone(scenario: Scenario, left: Host) -> None:
 
 
 def _faults_until(world: World, scenario: Scenario, end: int) -> None:
-    kinds, weights = zip(*FAULTS, strict=True)
+    wanted = scenario.faults
+    chosen = [each for each in FAULTS if not wanted or each[0].__name__ in wanted]
+    kinds, weights = zip(*chosen, strict=True)
     while world.now() < end:
         world.advance(world.now() + world.random.randrange(1_000, 2 * scenario.promise_us))
         world.random.choices(kinds, weights)[0](world)

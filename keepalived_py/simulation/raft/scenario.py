@@ -41,13 +41,15 @@ class Slant(NamedTuple):
     """What is not left to chance, so that a certain kind of fault shows under most seeds.
 
     `ample`: the margin is that of the preset, or (False) tiny.  `extreme`: each clock is as wrong as
-    it may be.  `guarded`: each kernel ends leases by itself, or (False) none does.
+    it may be.  `guarded`: each kernel ends leases by itself, or (False) none does.  `faults`: nothing
+    else goes wrong (names of functions of `faults`).
     """
 
     play: Play | None = None
     ample: bool | None = None
     extreme: bool = False
     guarded: bool | None = None
+    faults: tuple[str, ...] = ()
 
 
 UNSLANTED = Slant()
@@ -66,7 +68,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """All that is drawn before the play begins; `lists` are those of the members, one after the other."""
+    """All that is drawn before the play begins; `lists` are those of the members, one after the other.
+
+    `faults`: only these happen; empty: all do.
+    """
 
     seed: int
     play: Play
@@ -74,6 +79,7 @@ class Scenario:
     lists: tuple[tuple[RaftMember, ...], ...]
     leases: tuple[Lease, ...]
     machines: tuple[Machine, ...]
+    faults: tuple[str, ...] = ()
 
     @property
     def promise_us(self) -> int:
@@ -103,7 +109,7 @@ def draw(seed: int, slant: Slant = UNSLANTED) -> Scenario:
     leases = _leases(random, timing.promise_us)
     names = sorted({member.id for each in lists for member in each})
     machines = tuple(_machine(random, name, play, timing, leases, slant) for name in names)
-    return Scenario(seed, play, cluster, lists, leases, machines)
+    return Scenario(seed, play, cluster, lists, leases, machines, slant.faults)
 
 
 def _timing(random: Random, slant: Slant) -> RaftTiming:

@@ -7,6 +7,7 @@ from random import Random
 
 from keepalived_py.base.names import LeaseName, MemberId
 from keepalived_py.base.record import replace
+from keepalived_py.core.raft.timing import longest_of_others
 from keepalived_py.model import raft_events as ev
 from keepalived_py.model.raft import Orders, RaftCluster, RaftMember, RaftMessage
 from keepalived_py.simulation.raft import judge
@@ -40,6 +41,7 @@ class World:
         self._tokens: dict[LeaseName, int] = {}
         # Leases of which somebody may have forgotten the token that was granted last.
         self._forgotten: set[LeaseName] = set()
+        self._forgotten_at = 0
         self.hosts = {
             each.id: Host(each.id, each.clock, each.guarded, each.pace, self) for each in scenario.machines
         }
@@ -84,6 +86,7 @@ class World:
     def tokens_may_be_forgotten(self) -> None:
         """Who knew one forgot it, or does not vote any more: then only the log knows, which is not played."""
         self._forgotten.update(self._tokens)
+        self._forgotten_at = self._now
 
     def running(self) -> list[Host]:
         """Hosts whose program runs."""
@@ -144,7 +147,9 @@ class World:
         if grant.token <= last and grant.lease not in self._forgotten:
             raise judge.RuleBroken("token", f"{grant.lease} granted with {grant.token} after {last}")
         self._tokens[grant.lease] = grant.token
-        self._forgotten.discard(grant.lease)
+        if self._now > self._forgotten_at + longest_of_others(self.scenario.cluster.timing):
+            # Else it may rest on an answer from before somebody forgot, who does not know this token either.
+            self._forgotten.discard(grant.lease)
         judge.judge_lease(self.hosts.values(), grant.lease)
 
     def extended(self, host: judge.Judged, lease: LeaseName) -> None:

@@ -203,6 +203,44 @@ def test_the_directory_is_made_for_its_owner_only(tmp_path: Path) -> None:
         journals.prepare("/proc/keepalived-py", "test", "a")
 
 
+def test_the_directories_above_can_be_entered_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o177)
+    try:
+        journals.prepare(str(tmp_path / "one" / "two" / "three"), "test", "a")
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / each).stat().st_mode & 0o777 for each in ("one", "one/two", "one/two/three")]
+    assert modes == [0o755, 0o755, 0o700]
+
+
+def test_a_directory_in_which_others_may_write_is_refused(tmp_path: Path) -> None:
+    where = tmp_path / "open"
+    where.mkdir()
+    for mode in (0o777, 0o1777):
+        where.chmod(mode)
+        with pytest.raises(FatalStart, match=r"could be forged: others .* may write in .*/open\."):
+            journals.prepare(str(where), "test", "a")
+    # Below a sticky one, like /tmp, nobody moves what is ours; below another one everybody does.
+    journals.prepare(str(where / "ours"), "test", "a")
+    where.chmod(0o777)
+    with pytest.raises(FatalStart, match="could be forged"):
+        journals.prepare(str(where / "ours"), "test", "a")
+
+
+@pytest.mark.netns
+def test_a_directory_or_link_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 4242, 0)
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "ours")
+    os.chown(tmp_path / "link", 4242, 0, follow_symlinks=False)
+    for name in ("theirs", "theirs/below", "link"):
+        with pytest.raises(FatalStart, match="belongs to the user 4242"):
+            journals.prepare(str(tmp_path / name), "test", "a")
+    os.chown(tmp_path / "link", 0, 0, follow_symlinks=False)
+    assert journals.prepare(str(tmp_path / "link"), "test", "a") == ()
+
+
 def test_one_directory_serves_one_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "_LOCK_PATIENCE_S", 0.1)
     held = journals.lock(str(tmp_path))

@@ -293,6 +293,16 @@ def test_a_damaged_journal_stops_the_start_and_nothing_else(tmp_path: Path) -> N
     assert "torn" in line
 
 
+def test_a_run_directory_in_which_others_may_write_is_refused(tmp_path: Path) -> None:
+    cluster = cluster_of("a", tmp_path)
+    os.makedirs(cluster.run_directory)
+    os.chmod(cluster.run_directory, 0o777)
+    with pytest.raises(FatalStart, match=r"could be replaced: others than its owner .*run_directory"):
+        prepare(cluster)
+    os.chmod(cluster.run_directory, 0o755)
+    assert prepare(cluster) == ()
+
+
 def test_a_journal_that_breaks_while_it_runs_costs_only_the_log(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         bench.lease("a")

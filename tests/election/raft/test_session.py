@@ -441,3 +441,77 @@ def test_hostile_network(pair: Pair, seed: int) -> None:
     assert len(network.known) > 100, "something got through"
     assert sorted(network.got) == [(A, b"end"), (B, b"end")], "and it does when the network is good again"
     assert network.cloned == 0
+
+
+# -- what the kernel may look for in a flood ---------------------------------------------
+
+
+def shows(session: Session, frame: bytes) -> bool:
+    """Whether a frame shows one of the proofs that a session names."""
+    return any(
+        frame[at : at + len(secret)] == secret
+        and (not least or int.from_bytes(frame[number_at : number_at + 4], "big") >= least)
+        for at, secret, number_at, least in session.proofs
+    )
+
+
+def test_only_first_greetings_show_no_proof(pair: Pair) -> None:
+    told = []
+    for member, body in ((A, b"one"), (B, b"two"), (A, b"three")):
+        pair.send(member, body)
+        while pair.wire:
+            to, frame = pair.wire.pop(0)
+            told.append((frame[4] & 0x7F, shows(pair.sessions[to], frame)))
+            pair.hear(to, frame)
+    assert told == [(1, False), (2, True), (3, True), (3, True), (3, True)]
+
+
+def test_a_new_life_shows_the_ticket_that_it_was_given(pair: Pair) -> None:
+    pair.say(A, b"one")
+    pair.sessions[A] = pair.born(A)
+    pair.later()
+    pair.send(A, b"two")
+    (_, greeting) = pair.wire.pop()
+    pair.hear(B, greeting)
+    (_, welcome) = pair.wire.pop()
+    pair.hear(A, welcome)
+    (_, data) = pair.wire.pop()
+    assert not shows(pair.born(B), data)
+    assert shows(pair.sessions[B], data)
+
+
+def test_what_was_recorded_long_ago_shows_none(pair: Pair) -> None:
+    pair.say(A, b"one")
+    (_, old) = pair.say(A, b"two")[0]
+    assert shows(pair.sessions[B], old)
+    for _ in range(70):
+        pair.say(A, b"more")
+    assert not shows(pair.sessions[B], old)
+    assert len(pair.sessions[B].proofs) == 2
+
+
+def test_what_came_before_is_refused_without_a_look_at_its_signature() -> None:
+    made = Pair()
+    made.say(A, b"one")
+    (_, frame) = made.say(A, b"two")[0]
+    made.hear(B, frame[:-1] + bytes([frame[-1] ^ 1]))
+    assert made.refused == [Reason.REPEATED]
+
+
+def test_a_member_that_was_out_of_the_list_for_a_while_goes_on(pair: Pair) -> None:
+    """Its numbers go on where they were, and what it sent before is no better than it was."""
+    for _ in range(5):
+        pair.say(A, b"before")
+    (_, old) = pair.say(B, b"old")[0]
+    a = pair.sessions[A]
+    cluster = cluster_of(A, pair.key)
+    a.replace(replace(cluster, members=tuple(each for each in cluster.members if each.id != B)))
+    assert a.members == (C,)
+    assert a.hear(old, lambda _: True, pair.now).refused is Reason.SENDER
+    a.replace(cluster)
+    pair.got.clear()
+    pair.hear(A, old)
+    pair.later()
+    pair.say(A, b"after")
+    pair.say(B, b"and back")
+    assert pair.got == [(B, b"after"), (A, b"and back")]

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from ipaddress import IPv4Address
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import InstanceName, LeaseName, MemberId
+from keepalived_py.base.names import InstanceName, InterfaceName, LeaseName, MemberId
+from keepalived_py.base.record import replace
 from keepalived_py.core.raft.state import Phase
 from keepalived_py.election.raft.ports import Surroundings
 from keepalived_py.election.raft.shell import RaftShell
@@ -42,6 +44,10 @@ class Recorder:
         self.settled, self.able = True, True
         self.shift = Micros(0)
         self.views: list[View] = []
+        self.lease = VIP
+        self.addresses: Sequence[VirtualAddress] = ()
+        self.guarded: Sequence[VirtualAddress] = ()
+        self.replaced: list[RaftCluster] = []
         self.shell: RaftShell
 
     def note(self, what: str) -> None:
@@ -58,10 +64,10 @@ class Recorder:
 
     # the node
     def candidates(self) -> Mapping[LeaseName, Candidate]:
-        return {VIP: Candidate(self.priority, self.able, self.settled)}
+        return {self.lease: Candidate(self.priority, self.able, self.settled)}
 
     def held(self, instances: Sequence[InstanceName]) -> Sequence[VirtualAddress]:
-        return ()
+        return self.addresses if INSTANCE in instances else ()
 
     def feed(self, event: LeaseGranted | LeaseLost) -> None:
         self.note(type(event).__name__)
@@ -84,6 +90,7 @@ class Recorder:
 
     async def guard(self, owner: str, addresses: Sequence[VirtualAddress], until: Micros) -> Outcome:
         self.note("guard")
+        self.guarded = list(dict.fromkeys(addresses))
         await asyncio.sleep(0)
         return Done()
 
@@ -114,7 +121,7 @@ class Recorder:
             self.note(f"record {entry.token}")
 
     def replace(self, cluster: RaftCluster) -> None:
-        self.note("replace")
+        self.replaced.append(cluster)
 
     async def close(self, release: bool) -> None:
         pass
@@ -263,17 +270,79 @@ def test_a_machine_that_slept_gives_up_before_it_does_anything() -> None:
     run(story)
 
 
-def test_a_reload_gives_new_instances_of_a_lease_to_the_node() -> None:
+def addresses(*hosts: int) -> Sequence[VirtualAddress]:
+    return [
+        VirtualAddress(
+            address=IPv4Address(f"192.0.2.{host}"), prefix_length=24, interface=InterfaceName("eth0")
+        )
+        for host in hosts
+    ]
+
+
+def test_a_lease_that_is_about_more_is_asked_for_anew() -> None:
     async def story() -> None:
         first, *others = make(Wire(), 150, 100, 90)
         await until(lambda: holds(first))
         more = Lease(VIP, (INSTANCE, InstanceName("VI_2")))
         before = len(first.done)
         first.shell.replace(first.shell.member.cluster, (more,))
-        assert first.words()[before:] == ["LeaseGranted"]
+        assert first.words()[before:] == ["shut", "LeaseLost"]
+        await until(lambda: holds(first))
+        assert not any(holds(other) for other in others)
+        before = len(first.done)
         first.shell.replace(first.shell.member.cluster, (LEASE,))
-        assert first.words()[before + 1 :] == ["LeaseLost", "LeaseGranted"]
+        assert first.words()[before:] == ["LeaseLost", "LeaseGranted"]
         end((first, *others))
+
+    run(story)
+
+
+def test_addresses_that_a_reload_brings_are_guarded_before_the_node_has_them() -> None:
+    async def story() -> None:
+        first, *others = make(Wire(), 150, 100, 90)
+        first.addresses = addresses(1, 2)
+        await until(lambda: holds(first))
+        assert first.guarded == addresses(1, 2)
+        await first.shell.prepare((LEASE,), lambda instances: addresses(2, 3))
+        assert set(first.guarded) == set(addresses(1, 2, 3))
+        first.addresses = addresses(2, 3)
+        first.shell.replace(first.shell.member.cluster, (LEASE,))
+        await first.shell.reloaded()
+        assert first.guarded == addresses(2, 3)
+        end((first, *others))
+
+    run(story)
+
+
+def test_a_list_of_members_that_is_refused_reaches_nobody() -> None:
+    async def story() -> None:
+        first, *others = make(Wire(), 150, 100, 90)
+        await until(lambda: holds(first))
+        cluster = first.shell.member.cluster
+        strangers = tuple(RaftMember(MemberId(name), Endpoint("127.0.0.1", 7000)) for name in ("x", "y"))
+        first.shell.replace(replace(cluster, members=(*cluster.members[:2], *strangers)), (LEASE,))
+        assert first.replaced == []
+        first.shell.replace(replace(cluster, members=(*cluster.members, strangers[0])), (LEASE,))
+        assert {len(each.members) for each in first.replaced} <= {4}
+        end((first, *others))
+
+    run(story)
+
+
+def test_a_lease_that_goes_on_under_another_name_is_not_offered_to_others() -> None:
+    async def story() -> None:
+        wire = Wire()
+        first, second, third = members = make(wire, 150, 100, 90)
+        await until(lambda: holds(first))
+        group = Lease(LeaseName("G"), (INSTANCE,))
+        await first.shell.prepare((group,), lambda instances: ())
+        first.lease, first.settled = group.name, True
+        first.shell.follow_node()
+        assert first.words()[-1] != "LeaseLost"
+        first.shell.replace(first.shell.member.cluster, (group,))
+        await until(lambda: first.words()[-1] == "LeaseGranted")
+        assert not any("LeaseGranted" in other.words() for other in (second, third))
+        end(members)
 
     run(story)
 

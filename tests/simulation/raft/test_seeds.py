@@ -7,7 +7,7 @@ from keepalived_py.simulation.raft.failover import gaps
 from keepalived_py.simulation.raft.run import run_seed
 
 
-@pytest.mark.parametrize("first", range(0, 100, 10))
+@pytest.mark.parametrize("first", range(0, 160, 10))
 def test_the_first_seeds_hold(first: int) -> None:
     """Ten seeds a test, so that a failure names its seed and the rest still runs."""
     broken = [str(outcome) for seed in range(first, first + 10) if not (outcome := run_seed(seed)).passed]
