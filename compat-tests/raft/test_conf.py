@@ -102,9 +102,14 @@ def test_nobody_able_means_nobody_holds(tmp_path: Path) -> None:
     script, lines = tracked(tmp_path)
     cluster = Cluster(before=script, routers=[Router(priorities=PREFERS_1, lines=lines)])
     with at_rest(tmp_path / "lab", cluster, 1) as stage:
+        # The holder last: else each of the others would hold it for the moment until its own check fails.
+        for node in (2, 3):
+            (tmp_path / f"bad-n{node}").touch()
+        for node in (2, 3):
+            fallen = stage.lab.daemons[node]
+            stage.lab.wait(lambda: fallen.logged("Entering FAULT STATE"), 10, "a follower's FAULT")  # noqa: B023
         with stage.phase("all fail", Must.NONE):
-            for node in (1, 2, 3):
-                (tmp_path / f"bad-n{node}").touch()
+            (tmp_path / "bad-n1").touch()
         with stage.phase("the worst recovers", Must.ONE):
             (tmp_path / "bad-n3").unlink()
         assert stage.lab.answers.sole() == 3

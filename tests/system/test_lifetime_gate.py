@@ -62,6 +62,7 @@ def with_lifetimes(scenario: Callable[[LifetimeGate], Awaitable[None]]) -> list[
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [FOUR, SIX])
 def test_an_extended_address_lives_on_and_then_goes(ip: Ip, target: str) -> None:
     async def scenario(opened: LifetimeGate) -> None:

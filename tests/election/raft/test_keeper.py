@@ -208,6 +208,7 @@ def test_grants_are_remembered_though_messages_get_lost(tmp_path: Path) -> None:
     run(tmp_path, scenario, loss=0.1)
 
 
+@pytest.mark.slow
 def test_a_killed_process_comes_back_and_never_tells_what_is_old(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         bench.lease("a")
@@ -303,6 +304,7 @@ def test_a_run_directory_in_which_others_may_write_is_refused(tmp_path: Path) ->
     assert prepare(cluster) == ()
 
 
+@pytest.mark.slow
 def test_a_journal_that_breaks_while_it_runs_costs_only_the_log(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         bench.lease("a")
@@ -348,6 +350,7 @@ def test_hostile_parts_leave_the_process_alone(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 def test_an_idle_process_costs_next_to_nothing(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:

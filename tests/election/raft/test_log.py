@@ -124,6 +124,7 @@ def test_the_leader_follows_the_lease_at_once() -> None:
     net.close()
 
 
+@pytest.mark.slow
 def test_nobody_leads_without_the_lease() -> None:
     net = Net()
     net.lease(None)
@@ -134,6 +135,7 @@ def test_nobody_leads_without_the_lease() -> None:
     net.close()
 
 
+@pytest.mark.slow
 def test_a_member_that_comes_back_does_not_depose() -> None:
     net = Net()
     net.lease("a")
@@ -158,6 +160,7 @@ def test_a_member_that_comes_back_does_not_depose() -> None:
     net.close()
 
 
+@pytest.mark.slow
 def test_commands_survive_loss_disorder_and_repetition() -> None:
     net = Net(loss=0.2)
     net.lease("a")
@@ -280,6 +283,7 @@ def test_a_vote_is_on_the_disk_before_it_leaves(tmp_path: Path, monkeypatch: pyt
     net.close()
 
 
+@pytest.mark.slow
 def test_slow_disks_delay_a_leader_and_do_not_prevent_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,6 +543,7 @@ def test_an_unknown_command_is_passed_over_with_a_line() -> None:
     net.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_what_was_certain_stays_so_through_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
