@@ -64,6 +64,8 @@ class RaftShell:
         self._holding: dict[LeaseName, Micros] = {}
         self._ends = _NEVER
         self._guarded: set[LeaseName] = set()
+        # Leases that are asked for: whether the kernel shuts their addresses already.
+        self._foreseen: dict[LeaseName, bool] = {}
         self._lease_of: dict[InstanceName, LeaseName] = {}
         self._renamed: dict[LeaseName, ev.Candidate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -235,10 +237,14 @@ class RaftShell:
             case ev.Fence():
                 self._do(self._fence(effect))
             case ev.Say():
-                log = self._around.log
-                (log.detail if effect.detail else log.info)(effect.text)
+                self._say(effect.text, detail=effect.detail)
             case _:
                 assert_never(effect)
+
+    def _say(self, text: str, *, detail: bool = False) -> None:
+        """A log line, when what hurries is done."""
+        log = self._around.log
+        self._loop.call_soon(log.detail if detail else log.info, text)
 
     # -- leases -----------------------------------------------------------------------
 
@@ -254,7 +260,13 @@ class RaftShell:
     async def _take(self, grant: ev.Grant) -> None:
         """The gate first: from the first moment the address ends with the lease."""
         lease = self._configured(grant.lease)
-        if lease is not None:
+        if self._granted.get(grant.lease) is not grant:
+            return
+        foreseen = self._foreseen.pop(grant.lease, False)
+        if lease is not None and foreseen:
+            # The addresses are shut until the kernel has heard of this: they may come meanwhile.
+            self._do(self._guard(lease, grant.until))
+        elif lease is not None:
             await self._guard(lease, grant.until)
         if self._granted.get(grant.lease) is not grant:
             return
@@ -283,6 +295,30 @@ class RaftShell:
             text = f"({lease.name}) the kernel does not guard the addresses: {outcome}"
             around.log.info(f"{text}; a process that hangs would keep them")
 
+    def _foresee(self) -> None:
+        """Who asks has the gate shut beforehand, while the others answer: that shortens a hand-over."""
+        gate = self._around.gate
+        if gate is None or not gate.works:
+            return
+        for name in list(self._foreseen):
+            if name not in self._member.claims:
+                del self._foreseen[name]
+                self._guarded.discard(name)
+                gate.release(name)
+        for lease in self._leases:
+            claim = self._member.claims.get(lease.name)
+            asking = claim is not None and claim.phase in (Phase.ASKING, Phase.FENCING)
+            if asking and lease.instances and lease.name not in self._guarded:
+                self._guarded.add(lease.name)
+                self._foreseen[lease.name] = False
+                self._do(self._shut_beforehand(lease))
+
+    async def _shut_beforehand(self, lease: Lease) -> None:
+        if lease.name in self._foreseen:
+            await self._guard(lease, Micros(0))
+        if lease.name in self._foreseen:
+            self._foreseen[lease.name] = True
+
     def _extend(self, effect: ev.Extend) -> None:
         self._hold(effect.lease, effect.until)
         if self._around.gate is not None and effect.lease in self._guarded:
@@ -300,7 +336,7 @@ class RaftShell:
         # Whatever was told so far is from before the loss.
         self._told = None
         text = f"({effect.lease}) lease given up: {effect.reason} ({effect.evidence})"
-        self._around.log.info(text if effect.successor is None else f"{text}, for {effect.successor}")
+        self._say(text if effect.successor is None else f"{text}, for {effect.successor}")
         self._granted.pop(effect.lease, None)
         if self._leaving:
             return
@@ -329,7 +365,8 @@ class RaftShell:
         gate = self._around.gate
         if gate is None:
             return
-        for lease in [name for name in self._guarded if name not in self._holding]:
+        kept = self._holding.keys() | self._foreseen.keys()
+        for lease in [name for name in self._guarded if name not in kept]:
             candidate = candidates.get(lease)
             if candidate is None or candidate.settled:
                 gate.release(lease)
@@ -360,6 +397,7 @@ class RaftShell:
         lease = member.cluster.log_lease
         claim = member.claims.get(lease)
         leads = claim is not None and claim.phase is Phase.HOLDING
+        self._foresee()
         view = (leads, report.promised_to(member, lease, now), report.live_members(member, now))
         if view != self._viewed:
             self._viewed = view
