@@ -54,6 +54,7 @@ _REOPEN_S = 5.0
 _BETWEEN_SNAPSHOTS_S = 0.1
 _AT_ONCE = 64
 _LONGEST_HISTORY = 40_000
+_NICE = 10
 
 
 class Settings(NamedTuple):
@@ -560,6 +561,8 @@ def _refused(why: str) -> control.Reply:
 
 def serve(connection: socket.socket) -> None:
     """The process, until the other side leaves."""
+    # Whoever elects on this machine comes first; a log that is a moment later harms nobody.
+    os.nice(_NICE)
     # The electing process collects its garbage itself; here the interpreter may.
     gc.enable()
     try:
