@@ -124,6 +124,8 @@ class _Child(ChildProcess):
                 self._shell.released = shell.node_released
         await self._shell.stop(release=release)
         if shell is not None:
+            if release:
+                await shell.farewell()
             shell.close()
         await self._gate.close(release)
         await self._parts.close(release)

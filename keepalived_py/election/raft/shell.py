@@ -37,6 +37,7 @@ from keepalived_py.model.raft import LOG_LEASE, Lease, LogPart, Orders, RaftClus
 
 # Whoever reads the snapshot sees what is no older than this and the keeper's own pace.
 _SNAPSHOT_S = 0.5
+_LOOK_AGAIN_S = 0.005
 _NEVER = Micros(1 << 62)
 Addresses = Callable[[Sequence[InstanceName]], Sequence[VirtualAddress]]
 # The log's lease is held with nothing in the kernel.
@@ -70,6 +71,7 @@ class RaftShell:
         self._renamed: dict[LeaseName, ev.Candidate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
+        self._left_behind: set[LeaseName] = set()
         self._index()
 
     @property
@@ -175,6 +177,7 @@ class RaftShell:
     def begin_stop(self) -> None:
         """Take nothing any more and shut the gate; the node is about to take everything out by itself."""
         self._leaving = True
+        self._left_behind = {name for name in self._holding if name != LOG_LEASE}
         self.feed(ev.StopRequested())
 
     def node_released(self) -> None:
@@ -182,6 +185,20 @@ class RaftShell:
         self._told = {name: ev.Candidate(0, able=False, settled=True) for name in self._member.leases}
         self._release_settled(self._told)
         self.feed(ev.StandingsChanged(self._told))
+
+    async def farewell(self) -> None:
+        """Stay until others have what was given up here, a promise's time at most.
+
+        Each heartbeat tells again that it is free; the first of them may get lost.
+        """
+        end = self._around.now() + self._member.cluster.timing.promise_us
+        while self._is_missed() and self._around.now() < end:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _is_missed(self) -> bool:
+        holders = core.holders(self._member)
+        missed = any(holders.get(lease) in (None, self._member.own) for lease in self._left_behind)
+        return missed and bool(report.live_members(self._member, self._around.now()))
 
     def close(self) -> None:
         """Say nothing any more."""
