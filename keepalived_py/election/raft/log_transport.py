@@ -293,6 +293,11 @@ class LogTransport(Transport):  # type: ignore[misc]  # the library has no types
         kind = message["type"]
         if kind == "next_node_idx":
             message = {**message, "term": self._journal.term}
+            if message["reset"]:
+                # The library goes back entry by entry, one in each period.  What is certain is the same
+                # everywhere, so a long end that is not can be gone back over in one step.
+                certain = self._journal.getRaftCommitIndex()
+                message["next_node_idx"] = min(message["next_node_idx"], certain + 1)
         elif kind == "request_vote" and self._stands_in_for is not None:
             message = {**message, "for": self._stands_in_for}
         return self._put(node.id, message)
