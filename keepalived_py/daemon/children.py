@@ -29,6 +29,7 @@ from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon import naming, pidfile
 from keepalived_py.daemon.signals import WATCHED, SignalInbox
 from keepalived_py.model.config import Configuration, Globals
+from keepalived_py.system.clocks import boottime
 
 EXIT_FATAL = 1
 EXIT_CONFIG = 2
@@ -154,7 +155,7 @@ def with_boot_delay(configuration: Configuration, uptime_us: int | None = None) 
     if not general.delay_after_boot_us:
         return configuration
     if uptime_us is None:
-        uptime_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+        uptime_us = boottime()
     delay = max(general.startup_delay_us, general.delay_after_boot_us - uptime_us)
     return replace(configuration, globals=replace(general, startup_delay_us=Micros(delay)))
 

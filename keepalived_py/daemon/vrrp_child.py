@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING
 
 from keepalived_py.base.clock import SECOND, Micros
@@ -17,12 +18,14 @@ from keepalived_py.base.errors import FatalStart
 from keepalived_py.base.logs import Log
 from keepalived_py.base.names import Address
 from keepalived_py.core import node as core
+from keepalived_py.core.holder.holding import all_addresses
 from keepalived_py.core.standing import leases_of
 from keepalived_py.core.vrrp.timing import master_down_interval
 from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon import naming
 from keepalived_py.daemon.child_process import ChildProcess, run_process
 from keepalived_py.daemon.children import EXIT_FATAL, ChildSettings
+from keepalived_py.daemon.node_side import NodeSide, addresses_of
 from keepalived_py.daemon.vrrp_parts import Parts
 from keepalived_py.election.vrrp import VrrpShell
 from keepalived_py.model.config import Configuration
@@ -146,15 +149,13 @@ class _Child(ChildProcess):
     def _not_held(self) -> set[Address]:
         """The virtual addresses that this machine should not have now."""
         states = [state for state in self._node.instances.values() if state.role is not Role.MASTER]
-        return {
-            one.address
-            for state in states
-            for one in (*state.settings.addresses, *state.settings.excluded_addresses)
-        }
+        return {one.address for state in states for one in all_addresses(state.settings)}
 
     def _join(self, raft: "RaftParts") -> None:
         """From now on leases decide about the instances that are elected by quorum."""
-        shell = raft.open(self._configuration, self._shell, self._gate)
+        configuration = self._configuration
+        vip = None if configuration.cluster is None else str(configuration.cluster.vip)
+        shell = raft.open(leases_of(configuration), NodeSide(self._shell), self._gate, vip)
         self._shell.before_step = shell.catch_up
         self._shell.after_step = lambda node: shell.follow_node()
         self._shell.may_announce = shell.may_announce
@@ -179,7 +180,9 @@ class _Child(ChildProcess):
             self._raft = self._found_cluster(configuration)
         if self._raft is not None and configuration.raft is not None:
             await self._gate.open()
-            await self._raft.prepare(configuration)
+            if self._raft.shell is not None:
+                wanted = partial(addresses_of, configuration)
+                await self._raft.shell.prepare(leases_of(configuration), wanted)
         await self._parts.replace(configuration)
         self._follow_cluster()
         if self._raft is not None and self._raft.shell is not None and await self._shell.settled():

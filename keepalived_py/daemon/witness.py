@@ -15,14 +15,9 @@ from collections.abc import Callable
 from keepalived_py.base.errors import FatalStart, KeepalivedError
 from keepalived_py.base.logs import Log
 from keepalived_py.daemon import notify_systemd
-from keepalived_py.election.raft.keeper import Keeper, prepare
-from keepalived_py.election.raft.links import Links
-from keepalived_py.election.raft.ports import Surroundings
+from keepalived_py.daemon.raft_parts import RaftParts
 from keepalived_py.election.raft.shell import RaftShell
-from keepalived_py.model.raft import Fencing, RaftCluster
-from keepalived_py.model.raft_events import Fence
-from keepalived_py.status import raft_snapshot
-from keepalived_py.system.clocks import boottime
+from keepalived_py.model.raft import RaftCluster
 from keepalived_py.system.loop import run as run_loop
 
 EXIT_FATAL = 1
@@ -48,10 +43,7 @@ def run(load: Load, log: Log) -> int:
     `load` raises Unusable.
     """
     try:
-        cluster = load()
-        for line in prepare(cluster):
-            log.info(line)
-        run_loop(_Witness(cluster, load, log).live())
+        run_loop(_Witness(load(), load, log).live())
     except Unusable as fault:
         log.error(str(fault))
         return fault.code
@@ -74,7 +66,7 @@ class _Witness:
 
     async def live(self) -> None:
         """The whole life; raises FatalStart."""
-        self._open()
+        self._shell = RaftParts(self._cluster, self._log).open()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -89,26 +81,6 @@ class _Witness:
             await self._stop.wait()
         finally:
             self._end()
-
-    def _open(self) -> None:
-        """Everything that a member needs, tied together; raises FatalStart."""
-        links = Links(
-            self._cluster,
-            lambda sender, message, age_us: self._shell.heard(sender, message, age_us),
-            self._log.info,
-        )
-        links.open()
-        keeper = Keeper(self._cluster, links.send, lambda orders: self._shell.decided(orders), self._log.info)
-        around = Surroundings(
-            links=links,
-            keeper=keeper,
-            fences=_NoFences(),
-            log=self._log,
-            now=boottime,
-            counters=lambda: raft_snapshot.counted(links.counters._asdict()),
-        )
-        self._shell = RaftShell(self._cluster, (), around)
-        keeper.start()
 
     def _end(self) -> None:
         notify_systemd.stopping()
@@ -138,13 +110,3 @@ class _Witness:
             self._shell.replace(cluster, ())
             self._log.info("Reload complete")
         notify_systemd.ready(os.getpid())
-
-
-class _NoFences:
-    """Whoever takes nothing from anybody shoots nobody: a process that could is not needed."""
-
-    async def shoot(self, order: Fence, fencing: Fencing) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass

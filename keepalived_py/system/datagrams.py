@@ -23,6 +23,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from keepalived_py.base.clock import Micros
+from keepalived_py.system.clocks import boottime
 from keepalived_py.system.receive_buffer import resize
 
 # A little more than the longest frame of anybody, so that a longer one is seen to be longer.
@@ -88,10 +89,6 @@ class Target(NamedTuple):
         return self.address[0].partition("%")[0]
 
 
-def _now_us() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
-
-
 class Datagrams:
     """One socket, bound to `address` ("": every address of the family) and `port`.
 
@@ -109,7 +106,7 @@ class Datagrams:
             raise
         self._buffer = bytearray(_ROOM)
         self._view = memoryview(self._buffer)
-        self._empty_at = _now_us()
+        self._empty_at = boottime()
 
     def _open(self, address: str, port: int) -> None:
         opened = self._socket
@@ -145,7 +142,7 @@ class Datagrams:
             try:
                 length, ancillary, _, sender = self._socket.recvmsg_into([self._view], _ANCILLARY)
             except BlockingIOError:
-                self._empty_at = _now_us()
+                self._empty_at = boottime()
                 return
             except OSError:  # an error that belongs to something sent earlier
                 continue
@@ -159,7 +156,7 @@ class Datagrams:
             if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
                 seconds, nanos = _TIMESPEC.unpack(data)
                 age = (time.time_ns() - seconds * 1_000_000_000 - nanos) // 1000
-                return Micros(max(0, min(age, _now_us() - self._empty_at)))
+                return Micros(max(0, min(age, boottime() - self._empty_at)))
         return Micros(0)
 
     def send(self, data: bytes, target: Target) -> int:

@@ -219,14 +219,19 @@ class Log:
 
 
 class _Lines(logging.Handler):
-    """The library's own complaints, among ours."""
+    """The library's own complaints, among ours.
+
+    Not that it cuts off what it has applied: with each late message it does, and the journal puts that back.
+    """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(f"PySyncObj: {record.getMessage():.300}")
+        text = record.getMessage()
+        if not text.startswith("truncating already-applied"):
+            self._say(f"PySyncObj: {text:.300}")
 
 
 class LogProcess:

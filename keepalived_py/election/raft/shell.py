@@ -223,6 +223,7 @@ class RaftShell:
                     self._perform(effect)
         finally:
             self._handling = False
+        self._ends = min(self._holding.values(), default=_NEVER)
         self._look()
         self._arm()
 
@@ -266,7 +267,7 @@ class RaftShell:
     # -- leases -----------------------------------------------------------------------
 
     def _grant(self, grant: ev.Grant) -> None:
-        self._hold(grant.lease, grant.until)
+        self._holding[grant.lease] = grant.until
         if grant.lease != LOG_LEASE:
             self._granted[grant.lease] = grant
             self._do(self._take(grant))
@@ -337,17 +338,12 @@ class RaftShell:
             self._foreseen[lease.name] = True
 
     def _extend(self, effect: ev.Extend) -> None:
-        self._hold(effect.lease, effect.until)
+        self._holding[effect.lease] = effect.until
         if self._around.gate is not None and effect.lease in self._guarded:
             self._around.gate.extend(effect.lease, effect.until)
 
-    def _hold(self, lease: LeaseName, until: Micros) -> None:
-        self._holding[lease] = until
-        self._ends = min(self._holding.values())
-
     def _lose(self, effect: ev.Lose) -> None:
         self._holding.pop(effect.lease, None)
-        self._ends = min(self._holding.values(), default=_NEVER)
         if self._around.gate is not None and effect.lease in self._guarded:
             self._around.gate.shut(effect.lease)
         # Whatever was told so far is from before the loss.
