@@ -29,7 +29,9 @@ COMMANDS = {
     "status": "Show the members and leases of a cluster",
     "transfer": "Hand a lease over to another member",
     "maintenance": "Have a member hold nothing, or compete again",
+    "genhash": "Print the digest of a page, for HTTP_GET and SSL_GET",
     "history": "Show who has held what in a cluster",
+    "rs": "Show real servers and their checks; drain them, or set their weights",
 }
 
 

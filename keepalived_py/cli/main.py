@@ -40,6 +40,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         print(line, file=sys.stderr)
     if parsed.unexpected:
         print("Unexpected argument(s):", *parsed.unexpected, file=sys.stderr)
+    if parsed.options.action is Action.GENHASH:
+        from keepalived_py.cli import genhash_command
+
+        return genhash_command.run(_behind_genhash(words))
     answer = _answer(parsed.options)
     if answer is not None:
         return answer
@@ -60,6 +64,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     return _run(parsed.options, words)
 
 
+def _behind_genhash(words: Sequence[str]) -> Sequence[str]:
+    """What stands behind the option that makes the program genhash."""
+    for place, word in enumerate(words):
+        if word == "-T" or (len(word) > len("--") and "--genhash".startswith(word)):
+            return words[place + 1 :]
+    return ()
+
+
 def _leave(code: int) -> None:
     """End the process at once, with what was printed."""
     sys.stdout.flush()
@@ -73,9 +85,6 @@ def _answer(options: Options) -> int | None:
         return None
     from keepalived_py.cli import help as texts
 
-    if options.action is Action.GENHASH:
-        print("genhash is not part of keepalived-py", file=sys.stderr)
-        return EXIT_BAD_OPTION
     if options.action is Action.SIGNUM:
         number = texts.signal_numbers().get(options.signal_function)
         if number is None:
@@ -125,6 +134,7 @@ def _run(options: Options, words: Sequence[str]) -> int:
         all_processes=options.all_processes,
         kinds=tuple(kind for kind in KINDS if kind.name not in options.left_out),
         keep_addresses=options.keep_addresses,
+        keep_services=options.keep_services,
         address_monitoring=options.address_monitoring,
         ignore_sigint=options.ignore_sigint,
         core_dump=options.core_dump,

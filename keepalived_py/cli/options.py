@@ -67,14 +67,14 @@ SPECS: tuple[OptionSpec, ...] = (
     _spec("u", "umask", "MASK", "Mask for the modes of new files (a number)"),
     _spec("X", "release-vips", "", "Drop addresses on a transition caused by a signal"),
     _spec("V", "dont-release-vrrp", "", "Keep virtual addresses and routes at stop"),
-    _spec("I", "dont-release-ipvs", "", "Keep the IPVS table at stop", without_effect=True),
+    _spec("I", "dont-release-ipvs", "", "Keep the IPVS table at stop"),
     _spec("R", "dont-respawn", "", "Do not restart a child that dies"),
     _spec("n", "dont-fork", "", "Stay in the foreground"),
     _spec("d", "dump-conf", "", "Write the configuration to the log"),
     _spec("p", "pid", "FILE", "Pid file of the parent"),
     _spec("r", "vrrp_pid", "FILE", "Pid file of the VRRP process"),
-    _spec("T", "genhash", "", "Act as genhash (not available)", hidden=True),
-    _spec("c", "checkers_pid", "FILE", "Pid file of the checker process", without_effect=True),
+    _spec("T", "genhash", "", "Act as genhash, with the options behind this one", hidden=True),
+    _spec("c", "checkers_pid", "FILE", "Pid file of the checker process"),
     _spec("a", "address-monitoring", "", "Log every change of an address"),
     _spec("b", "bfd_pid", "FILE", "Pid file of the BFD process"),
     _spec("x", "snmp", "", "Enable SNMP", without_effect=True),
@@ -130,6 +130,7 @@ class Options(Record):
     syslog: bool = True
     umask: int | None = None
     keep_addresses: bool = False
+    keep_services: bool = False
     release_addresses: bool = False
     dump_configuration: bool = False
     respawn: bool = True
@@ -266,6 +267,7 @@ _CHANGES: dict[str, _Change] = {
     "log-detail": lambda options, _: replace(options, detail=options.detail + 1),
     "no-syslog": _flag("syslog", False),
     "dont-release-vrrp": _flag("keep_addresses"),
+    "dont-release-ipvs": _flag("keep_services"),
     "release-vips": _flag("release_addresses"),
     "dump-conf": _flag("dump_configuration"),
     "dont-respawn": _flag("respawn", False),

@@ -90,7 +90,7 @@ def _load(path: str) -> Loaded:
 
 def _pid_files(path: str) -> dict[str, str]:
     """In the run directory; where there is none, or the file is of no use, the usual places."""
-    from keepalived_py.status.raft_snapshot import make_directory
+    from keepalived_py.system.state_files import make_directory
 
     loaded = _load(path)
     raft = loaded.configuration.raft

@@ -1,8 +1,10 @@
-"""The BFD process: sessions with other routers, and the word to the VRRP process when one changes.
+"""The BFD process: sessions with other routers, and the word to other processes when one changes.
 
-It lives from the fork until SIGTERM (or until the parent is gone).  What it has
-to say to the VRRP process goes out without waiting; what finds no room is kept and said
-as soon as there is some, each session's latest state only.
+It lives from the fork until SIGTERM (or until the parent is gone).  The VRRP process
+and that of the virtual servers are told, each of the sessions that it may track.  What
+is to be said goes out without waiting; what finds no room is kept and said as soon as
+there is some, each session's latest state only.  A listener that does not read does
+not keep the other from hearing.
 """
 
 import asyncio
@@ -30,6 +32,33 @@ def run_child(configuration: Configuration, settings: ChildSettings, channel: so
     return run_process(lambda: _Child(configuration, settings, channel))
 
 
+class _Listener:
+    """One process that is told; `events` None: there is none of its kind."""
+
+    def __init__(self, events: socket.socket | None) -> None:
+        self._events = events
+        self._unsaid: dict[str, bfd_lines.BfdLine] = {}
+        self._saying: asyncio.TimerHandle | None = None
+
+    def tell(self, line: bfd_lines.BfdLine) -> None:
+        """Say `line`, now or when there is room."""
+        if self._events is None:
+            return
+        self._unsaid[line.name] = line
+        if self._saying is None:
+            self._say(self._events)
+
+    def _say(self, events: socket.socket) -> None:
+        """Say what is left to say, as far as there is room."""
+        self._saying = None
+        for name, line in tuple(self._unsaid.items()):
+            if not bfd_lines.send(events, line):
+                loop = asyncio.get_running_loop()
+                self._saying = loop.call_later(_SAY_AGAIN_S, self._say, events)
+                return
+            del self._unsaid[name]
+
+
 class _Child(ChildProcess):
     """The running process."""
 
@@ -38,9 +67,9 @@ class _Child(ChildProcess):
     def __init__(self, configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> None:
         super().__init__(configuration, settings, channel)
         self._log = settings.log
-        self._unsaid: dict[str, bfd_lines.BfdLine] = {}
+        self._vrrp = _Listener(settings.bfd_events)
+        self._checkers = _Listener(settings.bfd_checker_events)
         self._last: dict[str, bfd_lines.BfdLine] = {}
-        self._saying: asyncio.TimerHandle | None = None
         self._sessions = Sessions(settings.log, self._tell)
 
     async def start(self) -> None:
@@ -68,29 +97,17 @@ class _Child(ChildProcess):
         self._collector.collect()
         asyncio.get_running_loop().call_later(_COLLECT_EVERY_S, self._collect)
 
-    # -- the VRRP process -----------------------------------------------------------
+    # -- the listeners --------------------------------------------------------------
 
     def _tell(self, session: Session) -> None:
-        if self._settings.bfd_events is None or not session.settings.vrrp:
-            return
-        # What is told again (for a VRRP process that came later) says the same as before, to the microsecond.
+        # What is told again (for a process that came later) says the same as before, to the microsecond.
         line = self._last.get(session.name)
         if line is None or line.up is not session.up:
-            line = bfd_lines.BfdLine(session.name, session.up, now())
-        self._unsaid[session.name] = self._last[session.name] = line
-        if self._saying is None:
-            self._say()
-
-    def _say(self) -> None:
-        """Say what is left to say, as far as there is room."""
-        self._saying = None
-        events = self._settings.bfd_events
-        assert events is not None
-        for name, line in tuple(self._unsaid.items()):
-            if not bfd_lines.send(events, line):
-                self._saying = asyncio.get_running_loop().call_later(_SAY_AGAIN_S, self._say)
-                return
-            del self._unsaid[name]
+            line = self._last[session.name] = bfd_lines.BfdLine(session.name, session.up, now())
+        if session.settings.vrrp:
+            self._vrrp.tell(line)
+        if session.settings.checker:
+            self._checkers.tell(line)
 
     # -- the parent -----------------------------------------------------------------
 

@@ -1,14 +1,15 @@
-"""What the BFD process tells the VRRP process: which session came up or went down.
+"""What the BFD process tells its listeners, VRRP and checkers: which session came up or went down.
 
 One JSON object per message of a sequenced-packet socket pair, with a newline at
 its end: `{"name": "b1", "up": true, "at_us": 123}`.  `at_us` is the monotonic clock
 when it happened, in microseconds, which both processes share.
 
-The parent makes the pair once and keeps both ends for its whole life, so a child
-of either kind that is started again finds the same pair and nothing has to be
-connected anew.  While there is no VRRP process the messages pile up; the parent
-throws them away before it starts the next one (`discard`), and has the BFD process
-tell the state of every session again when that one is ready.
+The parent makes one pair for each listener and keeps both ends for its whole life, so
+a child of any kind that is started again finds the same pair and nothing has to be
+connected anew.  While a listener is away its messages pile up; the parent throws them
+away before it starts the next one (`discard`), and has the BFD process tell the state
+of every session again when that one is ready.  So a listener may hear a state that it
+knows already, with the time of when it began.
 """
 
 import json

@@ -5,14 +5,17 @@ parent is gone.  What a kind of child does in between stands in a class of its o
 """
 
 import asyncio
+import os
 import signal
 import socket
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
 from keepalived_py.base.errors import FatalStart, PermissionMissing
 from keepalived_py.daemon import channel as channels
+from keepalived_py.daemon import naming
 from keepalived_py.daemon.children import ChildSettings
 from keepalived_py.model.config import Configuration
 from keepalived_py.model.globals import Globals, Process
@@ -95,6 +98,49 @@ class ChildProcess(ABC):
                 self._stop.set()
             else:
                 self.on_message(message)
+
+
+class ReloadingProcess(ChildProcess):
+    """A child whose reload takes a while; meanwhile it goes on, and of those that come the latest is next."""
+
+    def __init__(self, configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> None:
+        super().__init__(configuration, settings, channel)
+        self._reloading: asyncio.Task[None] | None = None
+        self._waiting: Configuration | None = None
+
+    @abstractmethod
+    async def take_over(self) -> None:
+        """From now on be what the configuration says, which is a new one."""
+
+    def on_message(self, message: channels.Message) -> None:
+        """A reload."""
+        if message.configuration is not None:
+            self._waiting = message.configuration
+            if self._reloading is None:
+                self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
+        """Take every configuration that has come, one after the other."""
+        log = self._settings.log
+        while self._waiting is not None:
+            log.info("Reloading")
+            self._configuration, self._waiting = self._waiting, None
+            self._schedule()
+            wanted = self._settings.process_name(self._configuration.globals)
+            naming.call_this_process(wanted or naming.DEFAULT)
+            try:
+                await self.take_over()
+            except Exception:  # a fault of ours: what runs goes on, and the next reload has its chance
+                log.info("The reload is incomplete:\n" + traceback.format_exc())
+            channels.send(self._channel, channels.Kind.READY)
+        self._reloading = None
+
+
+def own_umask() -> int:
+    """The umask of this process, which the parent chose; reading it means setting it."""
+    mask = os.umask(0o177)
+    os.umask(mask)
+    return mask
 
 
 def run_process(make: Callable[[], ChildProcess]) -> int:

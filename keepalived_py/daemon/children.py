@@ -48,21 +48,24 @@ class ChildSettings:
     """What a child must know besides the configuration.
 
     `log` is the child's own.  `keep_addresses` (-V): at stop, send no resignation and
-    leave addresses in place.
+    leave addresses in place.  `keep_services` (-I): at stop, leave the IPVS table as it is.
     `address_monitoring` (-a): log every address change.
     `pid_file` is written and removed around the child's work, not by it.
     `home_namespace`: a descriptor of the network namespace that was left for `net_namespace`.
     `bfd_events`: the VRRP process reads there what the BFD process writes
-    (`daemon.bfd_lines`); each has its own end.
+    (`daemon.bfd_lines`); each has its own end.  The process of the virtual servers reads from
+    a pair of its own: what the BFD process writes to that is `bfd_checker_events`.
     `process_name` finds in a configuration what ps is to show (None: as the parent is called).
     """
 
     log: Log
     pid_file: str
     keep_addresses: bool = False
+    keep_services: bool = False
     address_monitoring: bool = False
     home_namespace: int | None = None
     bfd_events: socket.socket | None = None
+    bfd_checker_events: socket.socket | None = None
     process_name: Callable[[Globals], str | None] = lambda _: None
 
 

@@ -24,7 +24,8 @@ class ChildKind:
     stands in the other lines; `ident` is its name in syslog.  `main` fetches the
     entry point: it is called just before the fork, so that what it imports is
     paid for once, and not at all by whoever needs no such child, or not all of it.
-    `forwarded`: the signals that the parent hands on to it.
+    `forwarded`: the signals that the parent hands on to it.  `vital`: a permanent error
+    of it ends the whole program, even if others could go on.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ChildKind:
     process_name: Callable[[Globals], str | None]
     main: Callable[[Configuration], ChildMain]
     forwarded: frozenset[int]
+    vital: bool = True
 
 
 def _vrrp_main(configuration: Configuration) -> ChildMain:
@@ -42,6 +44,12 @@ def _vrrp_main(configuration: Configuration) -> ChildMain:
     if configuration.raft is not None:
         # In the child it would take time in which timers are due.
         import keepalived_py.daemon.raft_parts  # noqa: F401
+
+    return run_child
+
+
+def _checkers_main(configuration: Configuration) -> ChildMain:
+    from keepalived_py.daemon.checkers_child import run_child
 
     return run_child
 
@@ -67,6 +75,16 @@ def _vrrp_needed(configuration: Configuration) -> bool:
     return bool(configuration.instances) or any(static) or configuration.raft is not None
 
 
+CHECKERS = ChildKind(
+    name="checkers",
+    title="Healthcheck",
+    ident="Keepalived_healthcheckers",
+    needed=lambda configuration: bool(configuration.virtual_servers),
+    process_name=lambda settings: settings.checker.name,
+    main=_checkers_main,
+    forwarded=frozenset({signal.SIGUSR1}),
+    vital=False,
+)
 VRRP = ChildKind(
     name="vrrp",
     title="VRRP",
@@ -94,4 +112,4 @@ STATUS = ChildKind(
     main=_status_main,
     forwarded=frozenset(),
 )
-KINDS = (VRRP, BFD, STATUS)
+KINDS = (CHECKERS, VRRP, BFD, STATUS)

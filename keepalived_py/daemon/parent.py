@@ -23,7 +23,7 @@ from keepalived_py.base.logs import Log
 from keepalived_py.daemon import bfd_lines, children, naming, notify_systemd
 from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon.hooks import Hook
-from keepalived_py.daemon.kinds import BFD, VRRP, ChildKind
+from keepalived_py.daemon.kinds import BFD, CHECKERS, VRRP, ChildKind
 from keepalived_py.daemon.reload import Load, Refused, marked, marker_path, read_again
 from keepalived_py.daemon.reload_time import ReloadTimer
 from keepalived_py.daemon.signals import FORWARDED, STOPPING, SignalInbox
@@ -77,8 +77,8 @@ class Parent:
         self._duties = duties
         self._log = log
         self._inbox = inbox
-        self._bfd_reader, bfd_writer = bfd_lines.pair()
-        self._bfd_ends: dict[str, socket.socket] = {VRRP.name: self._bfd_reader, BFD.name: bfd_writer}
+        # For each kind that listens to the BFD process the end it reads from, and the other end.
+        self._bfd_pairs = {name: bfd_lines.pair() for name in (VRRP.name, CHECKERS.name)}
         self._workers = [self._worker(kind) for kind in duties.kinds]
         self._phase = Phase.OPENING
         self._hook: Hook | None = None
@@ -89,8 +89,17 @@ class Parent:
         self._exit_code = 0
 
     def _worker(self, kind: ChildKind) -> Worker:
-        settings = replace(self._duties.settings(kind), bfd_events=self._bfd_ends.get(kind.name))
+        events, checker_events = self._bfd_ends(kind)
+        settings = self._duties.settings(kind)
+        settings = replace(settings, bfd_events=events, bfd_checker_events=checker_events)
         return Worker(kind, settings, self._log)
+
+    def _bfd_ends(self, kind: ChildKind) -> tuple[socket.socket | None, socket.socket | None]:
+        """What a child of this kind has as `bfd_events` and `bfd_checker_events`."""
+        if kind.name == BFD.name:
+            return self._bfd_pairs[VRRP.name][1], self._bfd_pairs[CHECKERS.name][1]
+        reader, _ = self._bfd_pairs.get(kind.name, (None, None))
+        return reader, None
 
     def run(self) -> int:
         """Start, watch, stop; returns the exit code."""
@@ -136,7 +145,7 @@ class Parent:
             self._hear(worker)
 
     def _hear(self, worker: Worker) -> None:
-        if worker.hear() and worker.kind.name == VRRP.name:
+        if worker.hear() and worker.kind.name in self._bfd_pairs:
             self._tell(BFD, channels.Kind.REPORT)
         self._see_whether_ready()
 
@@ -250,10 +259,11 @@ class Parent:
                 worker.forget()
 
     def _start(self, worker: Worker) -> None:
-        if worker.kind.name == VRRP.name:
-            bfd_lines.discard(self._bfd_reader)
-        own = self._bfd_ends.get(worker.kind.name)
-        strange = [end.fileno() for end in self._bfd_ends.values() if end is not own]
+        own = self._bfd_ends(worker.kind)
+        if worker.kind.name in self._bfd_pairs:
+            bfd_lines.discard(self._bfd_pairs[worker.kind.name][0])
+        ends = [end for both in self._bfd_pairs.values() for end in both]
+        strange = [end.fileno() for end in ends if end not in own]
         channel_ends = [other.descriptor for other in self._workers if other.descriptor is not None]
         watches = [] if self._timer is None or self._timer.descriptor is None else [self._timer.descriptor]
         worker.start(self._configuration, self._inbox, [*strange, *channel_ends, *watches])
@@ -285,13 +295,21 @@ class Parent:
             self._may_close()
             return
         code = os.waitstatus_to_exitcode(status)
-        if code in children.PERMANENT_ERRORS:
+        if code in children.PERMANENT_ERRORS and self._is_needed(worker):
             self._leave(code)
+        elif code in children.PERMANENT_ERRORS:
+            worker.forget()
+            self._log.info(f"The others go on without the {worker.kind.title} process until the next reload")
+            self._see_whether_ready()
         elif not self._duties.respawn:
             self._log.info(f"{worker.kind.title} child process({child.pid}) died: Exiting")
             self._stop(0)
         else:
             worker.respawn_later(child.pid, time.monotonic() - child.started_s)
+
+    def _is_needed(self, worker: Worker) -> bool:
+        """Whether it makes no sense to go on without this one: it is vital, or there is no other one."""
+        return worker.kind.vital or all(one.child is None for one in self._workers)
 
     # -- start and reload are complete ----------------------------------------------
 

@@ -52,6 +52,7 @@ class RunSettings:
     all_processes: bool = False
     kinds: tuple[ChildKind, ...] = KINDS
     keep_addresses: bool = False
+    keep_services: bool = False
     address_monitoring: bool = False
     ignore_sigint: bool = False
     core_dump: bool = False
@@ -197,6 +198,7 @@ def _watch(
             log=log.renamed(log.settings.ident.replace("Keepalived", kind.ident, 1)),
             pid_file=files.children[kind.name],
             keep_addresses=settings.keep_addresses,
+            keep_services=settings.keep_services,
             address_monitoring=settings.address_monitoring,
             home_namespace=home,
             process_name=kind.process_name,

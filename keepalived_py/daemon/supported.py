@@ -16,10 +16,6 @@ _IDLE_GLOBALS = frozenset(
         "mail",
         "snmp",
         "dbus",
-        "lvs",
-        "lvs_notify_fifo",
-        "checker",
-        "net_namespace_ipvs",
         "namespace_with_ipsets",
         "json_version",
         "use_symlink_paths",
@@ -34,11 +30,6 @@ _IDLE_GLOBALS = frozenset(
 _IDLE = {
     "smtp_alert": "smtp_alert",
     "lvs_sync_interface": "lvs_sync_daemon_interface",
-}
-_IDLE_BLOCKS = {
-    "ssl": "SSL",
-    "server_groups": "virtual_server_group",
-    "virtual_servers": "virtual_server",
 }
 
 
@@ -61,9 +52,6 @@ def runnable(configuration: Configuration) -> Runnable:
 
 
 def _idle(configuration: Configuration) -> Iterator[str]:
-    for field, block in _IDLE_BLOCKS.items():
-        if getattr(configuration, field):
-            yield block
     if configuration.cluster is not None and configuration.cluster.load_balancers:
         yield "loadBalancers"
     for name in _idle_globals(configuration.globals):

@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import socket
-import traceback
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,7 @@ from keepalived_py.core.holder.holding import all_addresses
 from keepalived_py.core.standing import leases_of
 from keepalived_py.core.vrrp.timing import master_down_interval
 from keepalived_py.daemon import channel as channels
-from keepalived_py.daemon import naming
-from keepalived_py.daemon.child_process import ChildProcess, run_process
+from keepalived_py.daemon.child_process import ReloadingProcess, own_umask, run_process
 from keepalived_py.daemon.children import EXIT_FATAL, ChildSettings
 from keepalived_py.daemon.node_side import NodeSide, addresses_of
 from keepalived_py.daemon.vrrp_parts import Parts
@@ -67,22 +65,13 @@ def _raft_parts(configuration: Configuration, log: Log) -> "RaftParts":
     return RaftParts(configuration.raft, log)
 
 
-def _own_umask() -> int:
-    """The umask of this process, which the parent chose; reading it means setting it."""
-    mask = os.umask(0o177)
-    os.umask(mask)
-    return mask
-
-
-class _Child(ChildProcess):
+class _Child(ReloadingProcess):
     """The running process."""
 
     title = "VRRP"
 
     def __init__(self, configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> None:
         super().__init__(configuration, settings, channel)
-        self._reloading: asyncio.Task[None] | None = None
-        self._waiting: Configuration | None = None
         self._parts: Parts
         self._shell: VrrpShell
         self._gate = GateAtNeed(settings.log.warn)
@@ -91,7 +80,7 @@ class _Child(ChildProcess):
 
     async def start(self) -> None:
         """Open everything and take the first step; raises OSError."""
-        umask = _own_umask()
+        umask = own_umask()
         runner = Runner(lambda event: self._shell.feed(event), umask=umask)
         self._schedule()
         if self._configuration.raft is not None:
@@ -172,8 +161,8 @@ class _Child(ChildProcess):
             raft.shell.node_released()
             raft.shell.close()
 
-    async def _take_over(self) -> None:
-        """One reload: what is guarded first, then the node, then the cluster, then what nobody guards."""
+    async def take_over(self) -> None:
+        """A reload: what is guarded first, then the node, then the cluster, then what nobody guards."""
         configuration = self._configuration
         if self._raft is None and configuration.raft is not None:
             # Before the gate has its thread, as far as it has none yet.
@@ -187,6 +176,7 @@ class _Child(ChildProcess):
         self._follow_cluster()
         if self._raft is not None and self._raft.shell is not None and await self._shell.settled():
             await self._raft.shell.reloaded()
+        self._watch_pauses()
 
     def _found_cluster(self, configuration: Configuration) -> "RaftParts | None":
         """For a reload that brings a cluster; None, and a line in the log, if it is not possible."""
@@ -250,31 +240,6 @@ class _Child(ChildProcess):
             what = "added to" if isinstance(event, AddressAdded) else "removed from"
             text = f"Netlink reflector reports IP {event.address.address} {what} {event.interface}"
             self._settings.log.info(text)
-
-    # -- the parent -----------------------------------------------------------
-
-    def on_message(self, message: channels.Message) -> None:
-        """A reload; the latest of those that come meanwhile is taken next."""
-        if message.configuration is not None:
-            self._waiting = message.configuration
-            if self._reloading is None:
-                self._reloading = asyncio.get_running_loop().create_task(self._reload())
-
-    async def _reload(self) -> None:
-        """Take every configuration that has come, one after the other."""
-        while self._waiting is not None:
-            self._settings.log.info("Reloading")
-            self._configuration, self._waiting = self._waiting, None
-            self._schedule()
-            wanted = self._settings.process_name(self._configuration.globals)
-            naming.call_this_process(wanted or naming.DEFAULT)
-            try:
-                await self._take_over()
-            except Exception:  # a fault of ours: what runs goes on, and the next reload has its chance
-                self._settings.log.info("The reload is incomplete:\n" + traceback.format_exc())
-            self._watch_pauses()
-            channels.send(self._channel, channels.Kind.READY)
-        self._reloading = None
 
     def _collect(self) -> None:
         due = core.next_deadline(self._node)

@@ -12,7 +12,7 @@ from keepalived_py.model import effects as fx
 from keepalived_py.model.check_events import CheckResult, SendAlert, StartCheck
 from keepalived_py.model.config import Command, Configuration
 from keepalived_py.model.globals import LvsTimeouts
-from keepalived_py.model.ipvs import IpvsChange, Table
+from keepalived_py.model.ipvs import IpvsChange
 
 
 class LogPort(Protocol):
@@ -28,10 +28,6 @@ class IpvsPort(Protocol):
 
     def apply(self, changes: Sequence[IpvsChange]) -> Sequence[fx.Outcome]:
         """Make the changes in this order; an outcome for each.  One that fails does not stop the others."""
-        ...
-
-    def table(self) -> Table:
-        """What is in the table now, also what is not ours; raises OSError."""
         ...
 
     def timeouts(self) -> LvsTimeouts:

@@ -13,19 +13,16 @@ not there has its default, so that versions may differ.
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from keepalived_py.base.errors import KeepalivedError
 from keepalived_py.base.record import Record, values_of
+from keepalived_py.system.state_files import replace_file
 
 FILE = "raft.json"
 LONGEST_FILE = 1024 * 1024
 _MODE = 0o644
-_DIRECTORY_MODE = 0o755
 
 R = TypeVar("R", bound=Record)
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
@@ -216,66 +213,10 @@ def _list(value: object, where: str) -> Sequence[object]:
 # -- the file ------------------------------------------------------------------------
 
 
-def make_directory(path: str) -> None:
-    """Make `path` and what is missing above it, for everybody to look into; raises OSError.
-
-    Whatever the umask is: what it takes away from a directory that is made would shut readers out.
-    """
-    above = os.path.dirname(path)
-    if above and not os.path.isdir(above):
-        make_directory(above)
-    try:
-        os.mkdir(path, _DIRECTORY_MODE)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
-    else:
-        os.chmod(path, _DIRECTORY_MODE)
-
-
-def intruder(path: str) -> str:
-    """Who else could put other files into the directory `path`, in words; "" if nobody can.  Raises OSError.
-
-    Whoever may write into it, or into one above it, or has made the link that leads there.  A
-    sticky directory like /tmp lets everybody make files, and nobody move those of others.
-    """
-    user, group = (0, os.geteuid()), (0, os.getegid())
-    if os.lstat(path).st_uid not in user:
-        return f"{path} belongs to the user {os.lstat(path).st_uid}"
-    above = os.path.realpath(path)
-    while True:
-        found = os.stat(above)
-        if found.st_uid not in user:
-            return f"{above} belongs to the user {found.st_uid}"
-        open_to_all = found.st_mode & stat.S_IWOTH
-        open_to_group = found.st_mode & stat.S_IWGRP and found.st_gid not in group
-        sticky = found.st_mode & stat.S_ISVTX and above != os.path.realpath(path)
-        if (open_to_all or open_to_group) and not sticky:
-            return f"others than its owner may write in {above}"
-        if above == os.path.dirname(above):
-            return ""
-        above = os.path.dirname(above)
-
-
 def write(path: str, snapshot: Snapshot | Mapping[str, JSON]) -> None:
-    """Put the snapshot, or its JSON, where readers find it; raises OSError.
-
-    The temporary name is always the same: what a killed writer left behind is written over.
-    """
+    """Put the snapshot, or its JSON, where readers find it; raises OSError."""
     value = to_json(snapshot) if isinstance(snapshot, Snapshot) else snapshot
-    temporary = f"{path}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, _MODE)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, _MODE)  # whatever the umask is
-            json.dump(value, file, separators=(",", ":"))
-            file.write("\n")
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    replace_file(path, (json.dumps(value, separators=(",", ":")), "\n"), _MODE)
 
 
 def read(path: str) -> Snapshot:

@@ -178,6 +178,12 @@ def _remove(path: str) -> None:
         return
 
 
+def of_checkers(configuration: Configuration) -> dict[str, NotifyFifo]:
+    """The FIFOs of the checker process: a `Choice`."""
+    general = configuration.globals
+    return {"": general.notify_fifo, "lvs_": general.lvs_notify_fifo}
+
+
 def of_vrrp(configuration: Configuration) -> dict[str, NotifyFifo]:
     """The FIFOs of the VRRP process: a `Choice`.
 

@@ -8,7 +8,7 @@ while nothing is tracked.
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from functools import partial
 from typing import Any
 
@@ -21,18 +21,32 @@ from keepalived_py.system.helper import Helper
 from keepalived_py.system.helper_watch import HelperWatch
 
 
-def tracked_files(configuration: Configuration) -> dict[str, str]:
+def tracked_by_instances(configuration: Configuration) -> dict[str, str]:
     """The path of every file that some instance or group tracks, by name."""
     used = {tracked.name for one in configuration.instances for tracked in one.track_files}
     used |= {tracked.name for one in configuration.groups for tracked in one.track_files}
-    return {file.name: file.path for file in configuration.track_files if file.name in used}
+    return paths_of(configuration, used)
+
+
+def paths_of(configuration: Configuration, names: Set[str]) -> dict[str, str]:
+    """The paths of the track files that are called `names`."""
+    return {file.name: file.path for file in configuration.track_files if file.name in names}
 
 
 class FileWatch(HelperWatch[FileRead]):
-    """Gives `FileRead` events to `feed` and lines to `log`.  Make it inside a running loop."""
+    """Gives `FileRead` events to `feed` and lines to `log`.  Make it inside a running loop.
 
-    def __init__(self, feed: Callable[[FileRead], None], log: Callable[[WriteLog], None]) -> None:
+    `choose` finds in a configuration which files are watched: their paths by name.
+    """
+
+    def __init__(
+        self,
+        feed: Callable[[FileRead], None],
+        log: Callable[[WriteLog], None],
+        choose: Callable[[Configuration], dict[str, str]] = tracked_by_instances,
+    ) -> None:
         super().__init__(partial(Helper, file_reader.serve), FileRead, feed, log)
+        self._choose = choose
         self._files: dict[str, str] = {}
 
     async def follow(self, configuration: Configuration) -> tuple[FileRead, ...]:
@@ -41,7 +55,7 @@ class FileWatch(HelperWatch[FileRead]):
         Waits until they have been read, a second at most; what takes longer comes to `feed`, like
         everything that changes later.
         """
-        wanted = tracked_files(configuration)
+        wanted = self._choose(configuration)
         if wanted == self._files:
             return ()
         self._values = {

@@ -1,30 +1,8 @@
-"""pyroute2's messages of links and addresses, without the rest of the library.
+"""pyroute2's messages of links and addresses, without the rest of the library: they need a tenth of it."""
 
-Importing anything of pyroute2 imports all of it: 90 ms, in which adverts have to
-wait for the interpreter, and 9 MB of memory.  These two messages need a tenth of
-it.  So during the import an empty package stands in for the one that would load
-everything, and afterwards none of it counts as imported.  Where pyroute2 was
-imported before, its classes are used.
-"""
-
-import sys
-from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
-
-def _import_lean() -> tuple[Any, Any, Any]:
-    found = find_spec("pyroute2")
-    stand_in = ModuleType("pyroute2")
-    # Where its modules are looked for; if there are none, the imports below say so.
-    stand_in.__path__ = [] if found is None else list(found.submodule_search_locations or ())
-    sys.modules["pyroute2"] = stand_in
-    try:
-        return _import()
-    finally:
-        # Whoever imports pyroute2 later gets the whole of it, and not what it makes of these parts.
-        for name in [name for name in sys.modules if name.partition(".")[0] == "pyroute2"]:
-            del sys.modules[name]
+from keepalived_py.system.lean_import import lean
 
 
 def _import() -> tuple[Any, Any, Any]:
@@ -35,4 +13,4 @@ def _import() -> tuple[Any, Any, Any]:
     return nla, ifaddrmsg, ifinfmsg
 
 
-nla, ifaddrmsg, ifinfmsg = _import() if "pyroute2" in sys.modules else _import_lean()
+nla, ifaddrmsg, ifinfmsg = lean(_import)

@@ -17,6 +17,7 @@ from keepalived_py.cli.main import main
 from keepalived_py.election.raft import control
 from keepalived_py.status import raft_snapshot
 from keepalived_py.status.raft_snapshot import LeaseLine, MemberLine, Snapshot
+from keepalived_py.system.state_files import make_directory
 
 NODE1 = MemberLine("node1", "10.0.0.1:7000", live=True, guarded=True)
 NODE2 = MemberLine("node2", "[2001:db8::2]:7000", live=True, heard_us_ago=20_000, guarded=True)
@@ -362,8 +363,8 @@ def no_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_only_member_is_found(no_default: Path, capsys: Out) -> None:
     directory = no_default / "c1" / "node1"
-    raft_snapshot.make_directory(str(directory))
-    raft_snapshot.make_directory(str(no_default / "c1" / "empty"))
+    make_directory(str(directory))
+    make_directory(str(no_default / "c1" / "empty"))
     raft_snapshot.write(str(directory / "raft.json"), replace(USUAL, at=time.time()))
     assert main(["status"]) == 1
     assert capsys.readouterr().out.startswith("Cluster c1, member node1\n")
@@ -376,7 +377,7 @@ def test_no_member_is_found(no_default: Path, capsys: Out) -> None:
 
 def test_several_members_are_found(no_default: Path, capsys: Out) -> None:
     for name in ("node1", "node2"):
-        raft_snapshot.make_directory(str(no_default / "c1" / name))
+        make_directory(str(no_default / "c1" / name))
         (no_default / "c1" / name / "raft.json").write_text("")
     assert main(["status"]) == 1
     assert capsys.readouterr().err.splitlines() == [
@@ -388,7 +389,7 @@ def test_several_members_are_found(no_default: Path, capsys: Out) -> None:
 
 def test_one_of_several_lives(no_default: Path, member: Stand, capsys: Out) -> None:
     dead = no_default / "c1" / "node0"
-    raft_snapshot.make_directory(str(dead))
+    make_directory(str(dead))
     (dead / "raft.json").write_text("")
     (no_default / "c1" / "node1").symlink_to(member.directory)
     assert main(["status"]) == 0

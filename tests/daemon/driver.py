@@ -88,6 +88,7 @@ class StandIn:
         self.log = settings.log
         self.channel = channel
         self.events = settings.bfd_events
+        self.checker_events = settings.bfd_checker_events
         self.inbox = channels.Inbox()
 
     def live(self, configuration: Configuration, behaviour: str) -> int:
@@ -102,13 +103,13 @@ class StandIn:
         signal.signal(signal.SIGUSR1, lambda *_: self.log.info(f"{self.kind} asked for data"))
         if behaviour != "silent":
             channels.send(self.channel, channels.Kind.READY)
-        if self.kind == "bfd" and self.events is not None:
-            bfd_lines.send(self.events, bfd_lines.BfdLine("b1", False, 0))
+        if self.kind == "bfd":
+            self.tell(bfd_lines.BfdLine("b1", False, 0))
         for instance in configuration.instances if self.kind == "vrrp" else ():
             self.log.info(f"priority {instance.base_priority}")
         self.log.info(f"{self.kind} runs, delay {configuration.globals.startup_delay_us > 0}")
         readers = [self.channel.fileno(), stop_reader]
-        if self.kind == "vrrp" and self.events is not None:
+        if self.kind in ("vrrp", "checkers") and self.events is not None:
             readers.append(self.events.fileno())
         while stop_reader not in (readable := select.select(readers, [], [], 20)[0]):
             self.attend(readable)
@@ -121,12 +122,19 @@ class StandIn:
                 self.on_message(message)
         if self.events is not None and self.events.fileno() in readable:
             for line in bfd_lines.receive(self.events):
-                self.log.info(f"heard: {line.name} {line.up}")
+                who = "checkers " if self.kind == "checkers" else ""
+                self.log.info(f"{who}heard: {line.name} {line.up}")
+
+    def tell(self, line: bfd_lines.BfdLine) -> None:
+        """What the BFD process says to both that listen."""
+        for events in (self.events, self.checker_events):
+            if events is not None:
+                bfd_lines.send(events, line)
 
     def on_message(self, message: channels.Message) -> None:
         """A word of the parent."""
-        if message.kind is channels.Kind.REPORT and self.events is not None:
-            bfd_lines.send(self.events, bfd_lines.BfdLine("b1", True, 1))
+        if message.kind is channels.Kind.REPORT:
+            self.tell(bfd_lines.BfdLine("b1", True, 1))
         if message.configuration is not None:
             self.log.info(f"{self.kind} told: {len(message.configuration.instances)} instances")
             channels.send(self.channel, channels.Kind.READY)

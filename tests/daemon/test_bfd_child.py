@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from keepalived_py.base.logs import Log, LogSettings
+from keepalived_py.base.record import replace
 from keepalived_py.daemon import bfd_lines
 from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon.bfd_child import run_child
@@ -43,11 +44,13 @@ class Child:
         # Little room, so that it is soon full.
         writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         log = Log(LogSettings(syslog=False))
-        settings = ChildSettings(log, "", bfd_events=writer)
+        self.checkers, checker_writer = bfd_lines.pair()
+        settings = ChildSettings(log, "", bfd_events=writer, bfd_checker_events=checker_writer)
         self.process = FORK.Process(target=self._main, args=(begun, settings, theirs))
         self.process.start()
         theirs.close()
         writer.close()
+        checker_writer.close()
         self.channel.settimeout(5)
         self._inbox = channels.Inbox()
 
@@ -62,12 +65,12 @@ class Child:
             kinds = [message.kind for message in self._inbox.feed(self.channel.recv(4096))]
         assert kinds == [channels.Kind.READY]
 
-    def says(self, *expected: tuple[str, bool]) -> None:
-        """Wait until it has said just this of its sessions."""
+    def says(self, *expected: tuple[str, bool], reader: socket.socket | None = None) -> None:
+        """Wait until it has said just this of its sessions, to the VRRP process or another reader."""
         said: list[tuple[str, bool]] = []
         end = time.monotonic() + 5
         while len(said) < len(expected) and time.monotonic() < end:
-            said += [(line.name, line.up) for line in bfd_lines.receive(self.reader)]
+            said += [(line.name, line.up) for line in bfd_lines.receive(reader or self.reader)]
             time.sleep(0.005)
         assert said == list(expected)
 
@@ -81,6 +84,7 @@ class Child:
         self.process.join(5)
         self.channel.close()
         self.reader.close()
+        self.checkers.close()
 
 
 @pytest.fixture
@@ -108,6 +112,16 @@ def test_tells_its_sessions_whenever_asked(begin: Begin) -> None:
     child.says(("a", False), ("b", False))
     channels.send(child.channel, channels.Kind.REPORT)
     child.says(("a", False), ("b", False))
+
+
+def test_each_listener_is_told_of_the_sessions_it_may_track(begin: Begin) -> None:
+    """Also while the other one does not read at all, and has no room left."""
+    both = [replace(instance(f"both-{number}", number + 2), checker=number == 0) for number in range(60)]
+    child = begin(configuration(*both, replace(instance("own", 100), vrrp=False)))
+    child.ready()
+    child.says(("both-0", False), ("own", False), reader=child.checkers)
+    channels.send(child.channel, channels.Kind.REPORT)
+    child.says(("both-0", False), ("own", False), reader=child.checkers)
 
 
 def test_reload(begin: Begin) -> None:

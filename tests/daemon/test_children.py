@@ -58,7 +58,7 @@ def test_the_start_is_complete_when_the_last_child_is_ready(start: Start, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "kinds"), [("bfd", (), ["BFD"]), ("", ("--all",), ["VRRP", "BFD", "Status"])]
+    ("text", "words", "kinds"), [("bfd", (), ["BFD"]), ("", ("--all",), ["Healthcheck", "VRRP", "BFD", "Status"])]
 )
 def test_a_child_runs_when_it_has_work_or_all_are_wanted(
     start: Start, text: str, words: tuple[str, ...], kinds: list[str]
@@ -175,6 +175,19 @@ def test_bfd_events_survive_the_death_of_either_process(start: Start) -> None:
     os.kill(pid_of(daemon, "VRRP"), signal.SIGKILL)
     daemon.logged("heard: b1 True", 2)
     assert daemon.lines.count("heard: b1 False") == 2
+
+
+def test_checkers_hear_of_bfd_over_a_pair_of_their_own(start: Start) -> None:
+    daemon = start("instances bfd", "--all")
+    daemon.logged("Startup complete")
+    daemon.logged("checkers heard: b1 False")
+    daemon.logged("checkers heard: b1 True")
+    daemon.logged("heard: b1 True")
+    before = daemon.lines.count("heard: b1 True")
+    reported = daemon.lines.count("checkers heard: b1 True")
+    os.kill(pid_of(daemon, "Healthcheck"), signal.SIGKILL)
+    daemon.logged("checkers heard: b1 True", reported + 1)
+    daemon.logged("heard: b1 True", before + 1)
 
 
 # Scripts of the parent's own ------------------------------------------------------------

@@ -24,6 +24,7 @@ from keepalived_py.model.config import Configuration
 from keepalived_py.model.raft import RaftCluster, RaftMember
 from keepalived_py.status import raft_snapshot
 from keepalived_py.status.raft_snapshot import LeaseLine, MemberLine, Snapshot
+from keepalived_py.system.state_files import make_directory
 
 FORK = multiprocessing.get_context("fork")
 LIMIT_S = 10.0
@@ -116,7 +117,7 @@ def directory(tmp_path: Path) -> Path:
         if each.stat().st_mode & 0o001 == 0:
             each.chmod(0o711)
     made = tmp_path / "run"
-    raft_snapshot.make_directory(str(made))
+    make_directory(str(made))
     return made
 
 

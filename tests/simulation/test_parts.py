@@ -27,13 +27,14 @@ from keepalived_py.model.effects import (
 from keepalived_py.model.events import AddressAdded, AddressRemoved, InterfaceAddress
 from keepalived_py.model.network import Prefix, Route
 from keepalived_py.model.packet import AdvertToSend
-from keepalived_py.simulation.__main__ import main, seed_range
+from keepalived_py.simulation.__main__ import main
 from keepalived_py.simulation.clock import DriftingClock
 from keepalived_py.simulation.cluster import INTERFACE
 from keepalived_py.simulation.faults import LinkFault, RouterName, Trouble
 from keepalived_py.simulation.filter import Filter
 from keepalived_py.simulation.kernel import Kernel
 from keepalived_py.simulation.network import arrivals, as_heard, spoil
+from keepalived_py.simulation.seeds import seed_range
 
 R1, R2 = RouterName("r1"), RouterName("r2")
 SENT = AdvertToSend(

@@ -11,6 +11,7 @@ import pytest
 from keepalived_py.base.record import replace
 from keepalived_py.status import raft_snapshot
 from keepalived_py.status.raft_snapshot import BadSnapshot, CheckLine, LeaseLine, MemberLine, Snapshot
+from keepalived_py.system.state_files import make_directory
 
 FULL = Snapshot(
     at=1_700_000_000.25,
@@ -67,7 +68,7 @@ def test_the_json_has_the_agreed_names() -> None:
 def test_everybody_may_read_it_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o177)
     try:
-        raft_snapshot.make_directory(str(tmp_path / "run" / "c1" / "node1"))
+        make_directory(str(tmp_path / "run" / "c1" / "node1"))
         path = tmp_path / "run" / "c1" / "node1" / "raft.json"
         raft_snapshot.write(str(path), FULL)
     finally:
@@ -79,11 +80,11 @@ def test_everybody_may_read_it_whatever_the_umask(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    raft_snapshot.make_directory(str(tmp_path))
+    make_directory(str(tmp_path))
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
     (tmp_path / "file").write_text("")
     with pytest.raises(FileExistsError):
-        raft_snapshot.make_directory(str(tmp_path / "file"))
+        make_directory(str(tmp_path / "file"))
 
 
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:

@@ -24,9 +24,14 @@ class CheckerVerdict(NamedTuple):
 
 
 class WeightBy(NamedTuple):
-    """The check adds this much more (or less) to its server's weight than before."""
+    """The check adds this much more (or less) to its server's weight than before.
+
+    `quiet`: nothing is logged, nothing is changed in the kernel and the quorum is not looked at: a verdict
+    about the same server stands beside it, and shows it.
+    """
 
     difference: int
+    quiet: bool = False
 
 
 class MailAbout(NamedTuple):

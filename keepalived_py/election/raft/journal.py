@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 from keepalived_py.base.errors import FatalStart, KeepalivedError
 from keepalived_py.election.raft import log_machine
 from keepalived_py.election.raft.log_machine import BadCommand, is_name, is_number
-from keepalived_py.status.raft_snapshot import intruder, make_directory
+from keepalived_py.system.state_files import intruder, make_directory
 
 FILE = "journal"
 LOCK = "lock"

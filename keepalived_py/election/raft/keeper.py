@@ -23,8 +23,8 @@ from keepalived_py.election.raft.log_machine import orders_from_json
 from keepalived_py.election.raft.views import Holding, View
 from keepalived_py.model.raft import LogPart, Orders, RaftCluster
 from keepalived_py.status import raft_snapshot
-from keepalived_py.status.raft_snapshot import intruder, make_directory
 from keepalived_py.system.helper import Helper
+from keepalived_py.system.state_files import intruder, make_directory
 from keepalived_py.wire.raft import LONGEST_LOG_PART
 
 _AGAIN_S = 0.05

@@ -36,6 +36,7 @@ from keepalived_py.election.raft.log_transport import LogTransport
 from keepalived_py.election.raft.views import Holding
 from keepalived_py.status import raft_snapshot
 from keepalived_py.system.helper import tell, told
+from keepalived_py.system.state_files import make_directory
 
 # Somebody waits for the answer, two seconds at most.
 ANSWER_S = 1.5
@@ -546,7 +547,7 @@ class LogProcess:
         self._shown, self._shown_at = self._snapshot(), now
         assert self._shown is not None
         try:
-            raft_snapshot.make_directory(self._settings.run_directory)
+            make_directory(self._settings.run_directory)
             raft_snapshot.write(os.path.join(self._settings.run_directory, raft_snapshot.FILE), self._shown)
         except OSError as error:
             self._say(

@@ -1,0 +1,1 @@
+"""Virtual servers played at random: the real decisions beside a model that knows only the rules."""

@@ -1,0 +1,50 @@
+"""`python -m keepalived_py.simulation.checks`: play many seeds, or one with its trace."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from time import monotonic
+
+from keepalived_py.simulation import seeds as many
+from keepalived_py.simulation.checks.run import run_seed
+
+MODULE = "keepalived_py.simulation.checks"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 if every property held for every seed, else 1."""
+    options = many.parser(MODULE, __doc__, jobs=2).parse_args(arguments)
+    if options.seed is None:
+        return _many(options.seeds, options.jobs)
+    outcome = run_seed(options.seed, trace=options.trace)
+    for line in outcome.trace:
+        print(line)
+    print(outcome)
+    return 0 if outcome.passed else 1
+
+
+def _many(seeds: range, jobs: int) -> int:
+    begun = monotonic()
+    played, steps, reloads, changes = 0, 0, 0, 0
+    broken = Counter[str]()
+    for outcome in many.outcomes(run_seed, seeds, jobs):
+        played += 1
+        steps += outcome.steps
+        reloads += outcome.reloads
+        changes += outcome.changes
+        if not outcome.passed:
+            broken[outcome.rule] += 1
+            print(outcome)
+            print(f"  again: python -m {MODULE} --seed {outcome.seed} --trace", flush=True)
+    took = monotonic() - begun
+    print(
+        f"{played} seeds, {steps} steps, {reloads} reloads, {changes} changes of the table"
+        f" in {took:.1f} s: {broken.total()} broken"
+    )
+    for rule, count in broken.most_common():
+        print(f"  {rule}: {count}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
