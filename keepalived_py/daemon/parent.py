@@ -289,18 +289,19 @@ class Parent:
         worker.ended()
         stopping = self._phase is not Phase.RUNNING
         how = children.describe_end(worker.kind.ident if stopping else f"pid {child.pid}", status)
+        code = os.waitstatus_to_exitcode(status)
+        goes_on = not stopping and code in children.PERMANENT_ERRORS and not self._is_needed(worker)
         if how is not None:
-            self._log.warn(how)
+            self._log.warn(how.removesuffix(" Terminating") if goes_on else how)
         if stopping:
             self._may_close()
             return
-        code = os.waitstatus_to_exitcode(status)
-        if code in children.PERMANENT_ERRORS and self._is_needed(worker):
-            self._leave(code)
-        elif code in children.PERMANENT_ERRORS:
+        if goes_on:
             worker.forget()
             self._log.info(f"The others go on without the {worker.kind.title} process until the next reload")
             self._see_whether_ready()
+        elif code in children.PERMANENT_ERRORS:
+            self._leave(code)
         elif not self._duties.respawn:
             self._log.info(f"{worker.kind.title} child process({child.pid}) died: Exiting")
             self._stop(0)

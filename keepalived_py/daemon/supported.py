@@ -13,7 +13,6 @@ from keepalived_py.model.globals import Globals
 # Globals, or parts of them, that are not acted upon.
 _IDLE_GLOBALS = frozenset(
     {
-        "mail",
         "snmp",
         "dbus",
         "namespace_with_ipsets",
@@ -27,10 +26,6 @@ _IDLE_GLOBALS = frozenset(
         "firewall.ipvs_start_fwmark",
     }
 )
-_IDLE = {
-    "smtp_alert": "smtp_alert",
-    "lvs_sync_interface": "lvs_sync_daemon_interface",
-}
 
 
 class Runnable(Record):
@@ -56,13 +51,6 @@ def _idle(configuration: Configuration) -> Iterator[str]:
         yield "loadBalancers"
     for name in _idle_globals(configuration.globals):
         yield f"global_defs: {name}"
-    for one in configuration.instances:
-        for field, keyword in _IDLE.items():
-            if getattr(one, field) != Instance.defaults[field]:
-                yield f"vrrp_instance {one.name}: {keyword}"
-    for group in configuration.groups:
-        if group.smtp_alert:
-            yield f"vrrp_sync_group {group.name}: smtp_alert"
 
 
 def _idle_globals(found: Globals) -> Iterator[str]:

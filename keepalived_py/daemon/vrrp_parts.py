@@ -19,6 +19,7 @@ from keepalived_py.base.logs import Log
 from keepalived_py.base.names import Address, InterfaceName
 from keepalived_py.core.holder.devices import plan
 from keepalived_py.daemon import bfd_lines
+from keepalived_py.daemon.followers import Followers
 from keepalived_py.election.dead_man import DeadMan
 from keepalived_py.election.link_delays import LinkDelays
 from keepalived_py.election.ports import GatePort, Machine
@@ -65,7 +66,7 @@ class Parts:
         self._linkbeat = Linkbeat(self._delays.feed, log)
         self._files = FileWatch(self._feed, self._say)
         self._processes = ProcessWatch(self._feed, self._say, home_namespace)
-        self._fifos = Fifos(of_vrrp, log.info, runner)
+        self._followers = Followers(Fifos(of_vrrp, log.info, runner), log)
         self._probes = TcpProbes(self._feed)
         self._configuration = Configuration()
         self._sessions: dict[str, bfd_lines.BfdLine] = {}
@@ -78,7 +79,7 @@ class Parts:
     async def open(self, configuration: Configuration) -> VrrpShell:
         """The shell for `configuration`, with everything it needs there; raises OSError.
 
-        The processes that watch files and processes are forked before there is any thread.
+        The processes that watch files and processes or send mails are forked before there is any thread.
         """
         self._runner.all_groups = configuration.globals.set_supplementary_groups
         initialise(configuration.track_files, self._umask, self._say)
@@ -86,6 +87,7 @@ class Parts:
             *await self._files.follow(configuration),
             *await self._processes.follow(configuration),
         ]
+        self._followers.prepare(configuration)
         self._log.detail("Registering Kernel netlink reflector")
         self._log.detail("Registering Kernel netlink command channel")
         await self._kernel.open()
@@ -108,7 +110,7 @@ class Parts:
             neighbours=self._neighbours,
             firewall=self._firewall,
             devices=self._devices,
-            fifos=self._fifos,
+            fifos=self._followers,
             probes=self._probes,
             log=self._log,
             now=now,
@@ -175,6 +177,7 @@ class Parts:
             await self._firewall.clear()
         self._devices.close()
         self._firewall.close()
+        await self._followers.finish()
         self._runner.close()
         await self._kernel.close()
 

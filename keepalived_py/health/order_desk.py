@@ -4,13 +4,19 @@ The socket stands in the event loop of the checkers and never waits.  What takes
 reading the kernel's table for a list or writing orders to the disk, is done
 elsewhere, and its asker is answered later.
 
-If the socket or the file cannot be used, that is said in the log, and checks go on
-as they would without.
+Orders that last are in a file of the state directory.  All that stand are in one of
+the run directory as well, with the mark of the daemon's life: a process that is
+started again because its forerunner crashed goes on with what that one was ordered, and a
+daemon that is started anew does not.
+
+If the socket or a file cannot be used, that is said in the log, and checks go on as
+they would without.
 """
 
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 
 from keepalived_py.base.errors import FatalStart
 from keepalived_py.core.checks.names import server_name
@@ -42,6 +48,7 @@ class OrderDesk:
     `view` tells what is so now, with this desk's `orders`; `table` reads the kernel's table
     without holding up the loop (it may raise OSError); `ordered` is called when there is a new order
     for a server: it has the weight that follows from `orders` made true, before it returns.
+    `life` tells one life of the daemon from another (`life_of`).
     """
 
     def __init__(
@@ -51,39 +58,48 @@ class OrderDesk:
         view: Callable[[], View],
         table: Callable[[], Awaitable[Table]],
         ordered: Callable[[int, int], object],
+        life: str = "-",
     ) -> None:
         self._log = log
         self._places = places
+        self._lasting = os.path.join(places.state_directory, ORDERS_FILE)
+        self._standing = os.path.join(places.run_directory, ORDERS_FILE)
+        self._life = life
         self._view, self._table, self._ordered = view, table, ordered
         self._server: ControlServer[Request] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._writing = asyncio.Lock()
-        self._written = ""
+        self._written = {self._lasting: requests.orders_json(Orders())}
         self._last_table: tuple[int, Table | None] | None = None
         self._asking: asyncio.Task[Table | None] | None = None
         self.orders = Orders()
-
-    @property
-    def _file(self) -> str:
-        return os.path.join(self._places.state_directory, ORDERS_FILE)
 
     # -- begin, reload, end ----------------------------------------------------------
 
     def load(self) -> None:
         """Take up the orders of earlier lives, before the first server gets its weight."""
+        for path, life in ((self._standing, self._life), (self._lasting, "")):
+            found = self._loaded(path, life)
+            if found is not None:
+                self.orders = found
+                return
+
+    def _loaded(self, path: str, life: str) -> Orders | None:
         try:
-            with open(self._file, encoding="utf-8") as file:
+            with open(path, encoding="utf-8") as file:
                 text = file.read(_LONGEST_FILE)
         except FileNotFoundError:
-            return
+            return None
         except (OSError, ValueError) as error:
-            self._log.info(f"Unable to read the orders in {self._file}: {error}")
-            return
-        found = requests.orders_from_json(text)
-        if isinstance(found, str):
-            self._log.info(f"The orders in {self._file} cannot be used: {found}")
-            return
-        self.orders, self._written = found, text
+            self._log.info(f"Unable to read the orders in {path}: {error}")
+            return None
+        found = requests.orders_from_json(text, life)
+        if isinstance(found, Orders):
+            self._written[path] = text
+            return found
+        if not life:  # what another life left behind is no fault
+            self._log.info(f"The orders in {path} cannot be used: {found}")
+        return None
 
     def open(self) -> None:
         """Begin to serve, when the virtual servers are known."""
@@ -109,6 +125,7 @@ class OrderDesk:
     def followed(self) -> None:
         """The reload is complete."""
         self._complain()
+        self._begin(self._write_all())
 
     async def close(self) -> None:
         """Serve no more; what is being written is written to its end."""
@@ -117,6 +134,8 @@ class OrderDesk:
             self._server = None
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(OSError):
+            os.unlink(self._standing)
 
     def _complain(self) -> None:
         for line in requests.unknown(self.orders, self._view().pools):
@@ -146,31 +165,31 @@ class OrderDesk:
         name = server_name(pool.settings, pool.servers[found.server].settings)
         self._log.info(f"By order of an administrator: {words} for {name} of {pool.name}")
         reply = requests.confirmed(before, after, found.virtual, found.server)
-        if requests.orders_json(self.orders) == (self._written or requests.orders_json(Orders())):
-            return reply
         later = Later()
         self._begin(self._keep(reply, later))
         return later
 
     async def _keep(self, reply: Reply, later: Later) -> None:
-        """Write the orders that last, then answer."""
-        async with self._writing:
-            text = requests.orders_json(self.orders)
-            refused = await asyncio.to_thread(self._write, text)
-            if not refused:
-                self._written = text
-        if refused:
-            self._log.info(f"Unable to write the orders to {self._file}: {refused}")
-            reply = {**reply, "unwritten": f"{self._file}: {refused}"}
-        later.settle(reply)
+        """Write what is to be kept, then answer."""
+        refused = await self._write_all()
+        later.settle({**reply, "unwritten": refused} if refused else reply)
 
-    def _write(self, text: str) -> str:
-        try:
-            make_directory(self._places.state_directory)
-            replace_file(self._file, (text,), _MODE, durable=True)
-        except OSError as error:
-            return error.strerror or str(error)
-        return ""
+    async def _write_all(self) -> str:
+        """Write both files, as far as they differ; why it was not possible for that of orders that last."""
+        async with self._writing:
+            standing = requests.orders_json(self.orders, self._life) if self.orders.by_server else ""
+            await self._write(self._standing, standing, durable=False)
+            return await self._write(self._lasting, requests.orders_json(self.orders), durable=True)
+
+    async def _write(self, path: str, text: str, *, durable: bool) -> str:
+        if self._written.get(path, "") == text:
+            return ""
+        refused = await asyncio.to_thread(_put, path, text, durable)
+        if not refused:
+            self._written[path] = text
+            return ""
+        self._log.info(f"Unable to write the orders to {path}: {refused}")
+        return f"{path}: {refused}"
 
     def _list(self, request: Request) -> Reply | Later:
         last = self._last_table
@@ -207,7 +226,28 @@ class OrderDesk:
         if self._last_table is table:
             self._last_table = None
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[None, None, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _put(path: str, text: str, durable: bool) -> str:
+    """Have a file with this text, or none if it is empty; why it was not possible, "" if it was."""
+    try:
+        if not text:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            return ""
+        make_directory(os.path.dirname(path))
+        replace_file(path, (text,), _MODE, durable=durable)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def life_of(pid: int) -> str:
+    """What tells the process `pid` from all others, earlier and later ones too; raises OSError."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        started = file.read().rpartition(")")[2].split()[19]  # starttime of proc(5), in clock ticks
+    return f"{pid} {started}"

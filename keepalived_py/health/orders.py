@@ -229,24 +229,30 @@ def _entries(pool: Pool, index: int, table: Table) -> Iterator[DestinationEntry]
 # -- orders in a file --------------------------------------------------------------------
 
 
-def orders_json(orders: Orders) -> str:
-    """The orders that outlive the daemon, as the text of a file."""
+def orders_json(orders: Orders, life: str = "") -> str:
+    """Orders as the text of a file: those that outlive the daemon, or all that stand in this `life` of it."""
     kept = [
-        {"virtual": virtual, "server": server, "drained": order.drained, "weight": order.weight}
+        {
+            "virtual": virtual,
+            "server": server,
+            "drained": order.drained,
+            "weight": order.weight,
+            "persistent": order.persistent,
+        }
         for (virtual, server), order in sorted(orders.by_server.items())
-        if order.persistent
+        if order.persistent or life
     ]
-    return json.dumps({"orders": kept}, indent=1) + "\n"
+    return json.dumps({"life": life, "orders": kept} if life else {"orders": kept}, indent=1) + "\n"
 
 
-def orders_from_json(text: str) -> Orders | str:
-    """The orders in the text of a file, or what is wrong with it."""
+def orders_from_json(text: str, life: str = "") -> Orders | str:
+    """The orders in the text of a file, or what is wrong with it (such as another `life` of the daemon)."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as fault:
         return f"no JSON: {fault}"
     lines = found.get("orders") if isinstance(found, dict) else None
-    if not isinstance(lines, list):
+    if not isinstance(lines, list) or found.get("life", "") != life:
         return "it has no list of orders"
     made: dict[Key, Order] = {}
     for line in lines:
@@ -262,11 +268,14 @@ def _order_from(line: object) -> tuple[Key, Order] | None:
         return None
     virtual, server = line.get("virtual"), line.get("server")
     drained, weight = line.get("drained", False), line.get("weight", 0)
-    if not (isinstance(virtual, str) and isinstance(server, str) and isinstance(drained, bool)):
+    persistent = line.get("persistent", True)
+    if not (isinstance(virtual, str) and isinstance(server, str)):
+        return None
+    if not (isinstance(drained, bool) and isinstance(persistent, bool)):
         return None
     if not (_is_count(weight) and weight <= MOST_WEIGHT):
         return None
-    return (virtual, server), Order(weight, drained, persistent=True)
+    return (virtual, server), Order(weight, drained, persistent)
 
 
 def unknown(orders: Orders, pools: Sequence[Pool]) -> list[str]:

@@ -49,7 +49,6 @@ def load(path: str) -> Loaded:
         globals=globals_of(named),
         instances=(instance,) if "instances" in words else (),
         bfd_instances=(BfdInstance("b1", ip_address("10.0.0.1")),) if "bfd" in words else (),
-        ssl="odd" if "odd" in words else None,
     )
     if "broken" in words:
         return Loaded(configuration, (Diagnostic("broken", "it is broken"),), 5, 2)
@@ -71,6 +70,7 @@ def globals_of(named: dict[str, str]) -> Globals:
     return Globals(
         instance=named.get("instance"),
         disable_local_igmp="igmp" in named,
+        json_version=2 if "odd" in named else 1,
         process_name=named.get("name"),
         vrrp_process_name=named.get("vrrp_name"),
         delay_after_boot_us=Micros(int(named.get("boot", "0"))),

@@ -15,7 +15,7 @@ from tests.daemon.process import DRIVER, ENVIRONMENT, LIMIT_S, Daemon, Start
 
 
 def test_a_whole_life(start: Start, tmp_path: Path) -> None:
-    daemon = start("instances odd")
+    daemon = start("instances odd=1")
     child = int(daemon.logged(r"Starting VRRP child process, pid=(\d+)")[0])
     daemon.logged("Startup complete")
     daemon.logged("priority 100")
@@ -28,7 +28,7 @@ def test_a_whole_life(start: Start, tmp_path: Path) -> None:
     assert daemon.lines[1].startswith("Running on Linux ")
     assert daemon.lines[2].startswith("Command line: 'driver' '")
     assert daemon.lines[3] == f"Configuration file {tmp_path}/configuration"
-    assert daemon.lines[4] == "Accepted but without effect yet: SSL"
+    assert daemon.lines[4] == "Accepted but without effect yet: global_defs: json_version"
     assert daemon.lines[5].startswith("NOTICE: setting config option max_auto_priority should result")
     assert daemon.lines[-3:-1] == ["Stopping", "Stopped"]
     assert daemon.lines[-1].startswith("Stopped Keepalived v")

@@ -37,7 +37,6 @@ def test_what_has_no_effect_is_named(tmp_path: Path) -> None:
         "virtual_server",
         "global_defs: nftables_ipvs",
         "global_defs: enable_traps",
-        "vrrp_instance VI_1: smtp_alert",
     )
 
 

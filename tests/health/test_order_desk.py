@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from keepalived_py.core.checks.orders import Order, Orders, key_at
-from keepalived_py.health.order_desk import OrderDesk
+from keepalived_py.health import orders as requests
+from keepalived_py.health.order_desk import OrderDesk, life_of
 from keepalived_py.health.orders import CONTROL_FILE, ORDERS_FILE, Places
 from keepalived_py.model.ipvs import Destination, DestinationEntry, DestinationSettings, ServiceEntry, Table
 from keepalived_py.system.control_socket import ask
@@ -36,7 +37,7 @@ class Log:
 class Shell:
     """What stands around a desk: virtual servers, and a kernel whose table may take its time."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, life: str) -> None:
         self.bench = Bench(TWO)
         self.log = Log()
         self.places = Places(str(directory / "run"), str(directory / "lib"))
@@ -44,7 +45,7 @@ class Shell:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.error: OSError | None = None
-        self.desk = OrderDesk(self.log, self.places, self._view, self._table, self._ordered)
+        self.desk = OrderDesk(self.log, self.places, self._view, self._table, self._ordered, life)
 
     def _view(self) -> Any:
         self.bench.orders = self.desk.orders
@@ -79,11 +80,13 @@ class Shell:
         return [server.weight for server in self.bench.pools[0].servers]
 
 
-def served(directory: Path, work: Callable[[Shell], Awaitable[None]], *, load: bool = False) -> Shell:
+def served(
+    directory: Path, work: Callable[[Shell], Awaitable[None]], *, load: bool = False, life: str = "1"
+) -> Shell:
     """Run `work` beside an open desk."""
 
-    async def life() -> Shell:
-        shell = Shell(directory)
+    async def whole() -> Shell:
+        shell = Shell(directory, life)
         if load:
             shell.desk.load()
         shell.desk.open()
@@ -93,7 +96,7 @@ def served(directory: Path, work: Callable[[Shell], Awaitable[None]], *, load: b
             await shell.desk.close()
         return shell
 
-    return asyncio.run(life())
+    return asyncio.run(whole())
 
 
 def test_an_order_is_carried_out_before_it_is_answered(tmp_path: Path) -> None:
@@ -241,3 +244,48 @@ def test_without_a_socket_checks_go_on(tmp_path: Path) -> None:
     (line,) = served(tmp_path, work).log.lines
     assert line.startswith("Unable to open the control socket")
     assert line.endswith("Orders about real servers cannot be given")
+
+
+# A crash ----------------------------------------------------------------------------------
+
+
+def test_after_a_crash_all_orders_stand_and_after_a_new_start_those_that_last(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+
+    async def crashing(shell: Shell) -> None:
+        await shell.ask({**DRAIN, "persist": True})
+        await shell.ask({**DRAIN, "server": "10.5.0.11", "do": "weight", "weight": 2})
+        left.write_text((tmp_path / "run" / ORDERS_FILE).read_text())
+
+    shell = served(tmp_path, crashing)
+    standing = tmp_path / "run" / ORDERS_FILE
+    assert not standing.exists()  # an orderly end leaves nothing
+
+    async def look(shell: Shell) -> None:
+        pass
+
+    os.rename(left, standing)
+    again = served(tmp_path, look, load=True)
+    assert again.desk.orders == shell.desk.orders
+    assert len(again.desk.orders.by_server) == 2
+    standing.write_text(requests.orders_json(shell.desk.orders, "1"))
+    new = served(tmp_path, look, load=True, life="2")
+    assert new.desk.orders == shell.desk.orders.reloaded()
+    assert new.log.lines == []
+
+
+def test_a_reload_ends_what_was_to_stand_until_then(tmp_path: Path) -> None:
+    async def work(shell: Shell) -> None:
+        await shell.ask(DRAIN)
+        standing = tmp_path / "run" / ORDERS_FILE
+        assert standing.exists()
+        shell.desk.reloaded()
+        shell.desk.followed()
+        while standing.exists():
+            await asyncio.sleep(0.001)
+
+    served(tmp_path, work)
+
+
+def test_lives_differ() -> None:
+    assert life_of(os.getpid()) == life_of(os.getpid()) != life_of(os.getppid())
