@@ -56,7 +56,6 @@ _COLLECT_EVERY_S = 10.0
 _DESCRIPTORS = 128
 # For scripts and mails of the end, each.
 _FAREWELL_S = 1.0
-_DATA_FILE = "keepalived_check.data"
 
 
 def run_child(configuration: Configuration, settings: ChildSettings, channel: socket.socket) -> int:
@@ -93,7 +92,7 @@ class _Child(ReloadingProcess):
         self._shell = Shell(machine)
         self._whole = WholeTable(self._ipvs, log)
         self._watch = TableWatch(self._ipvs.read, self._shell, log)
-        where = places(configuration.globals, configuration.globals.net_namespace)
+        where = places(configuration.globals, settings.namespace)
         self._desk = OrderDesk(log, where, self._shell.view, self._ipvs.read, self._shell.ordered)
         self._snapshot = checks_snapshot.Writer(
             os.path.join(where.run_directory, checks_snapshot.FILE),
@@ -147,6 +146,7 @@ class _Child(ReloadingProcess):
         self._runner.close()
         if self._kernel is not None:
             await self._kernel.close()
+        self._probes.close()
         self._ipvs.close()
 
     def process_settings(self, general: Globals) -> Process:
@@ -243,7 +243,8 @@ class _Child(ReloadingProcess):
     def _write_data(self) -> None:
         self._log.info(f"Printing checkers data for process({os.getpid()}) on signal")
         view = self._shell.view()
+        text = checkers_data.check_data(self._configuration, view, time.time())
         try:
-            statistics.write(_DATA_FILE, checkers_data.check_data(self._configuration, view, time.time()))
+            statistics.write(checkers_data.FILE, text)
         except OSError as error:
-            self._log.info(f"Unable to write {_DATA_FILE}: {error}")
+            self._log.info(f"Unable to write {checkers_data.FILE}: {error}")

@@ -52,6 +52,7 @@ class ChildSettings:
     `address_monitoring` (-a): log every address change.
     `pid_file` is written and removed around the child's work, not by it.
     `home_namespace`: a descriptor of the network namespace that was left for `net_namespace`.
+    `namespace`: the name of the network namespace that was entered.
     `bfd_events`: the VRRP process reads there what the BFD process writes
     (`daemon.bfd_lines`); each has its own end.  The process of the virtual servers reads from
     a pair of its own: what the BFD process writes to that is `bfd_checker_events`.
@@ -64,6 +65,7 @@ class ChildSettings:
     keep_services: bool = False
     address_monitoring: bool = False
     home_namespace: int | None = None
+    namespace: str | None = None
     bfd_events: socket.socket | None = None
     bfd_checker_events: socket.socket | None = None
     process_name: Callable[[Globals], str | None] = lambda _: None

@@ -128,7 +128,7 @@ def _load(settings: RunSettings) -> tuple[Loaded, namespaces.Entered | None]:
 
 def _start(settings: RunSettings, configuration: Configuration, entered: namespaces.Entered | None) -> int:
     general = configuration.globals
-    namespace, home = (None, None) if entered is None else entered
+    namespace = None if entered is None else entered.name
     naming.call_this_process(general.process_name or naming.DEFAULT)
     if settings.namespace and general.net_namespace not in (None, settings.namespace):
         written, given = general.net_namespace, settings.namespace
@@ -153,7 +153,7 @@ def _start(settings: RunSettings, configuration: Configuration, entered: namespa
         log.info(_NO_AUTO_PRIORITY)
     try:
         log_of_run = log if settings.foreground else log.without_console()
-        code = _watch(settings, configuration, log_of_run, files, home)
+        code = _watch(settings, configuration, log_of_run, files, entered)
     finally:
         for path in files.every:  # a child that was killed leaves its own behind
             pidfile.remove(path)
@@ -189,9 +189,14 @@ def _write_pid_file(files: pidfile.PidFiles, general: Globals) -> None:
 
 
 def _watch(
-    settings: RunSettings, configuration: Configuration, log: Log, files: pidfile.PidFiles, home: int | None
+    settings: RunSettings,
+    configuration: Configuration,
+    log: Log,
+    files: pidfile.PidFiles,
+    entered: namespaces.Entered | None,
 ) -> int:
     children.adopt_orphans()
+    namespace, home = (None, None) if entered is None else entered
 
     def child(kind: ChildKind) -> children.ChildSettings:
         return children.ChildSettings(
@@ -201,6 +206,7 @@ def _watch(
             keep_services=settings.keep_services,
             address_monitoring=settings.address_monitoring,
             home_namespace=home,
+            namespace=namespace,
             process_name=kind.process_name,
         )
 

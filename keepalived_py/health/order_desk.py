@@ -48,7 +48,7 @@ class OrderDesk:
     `view` tells what is so now, with this desk's `orders`; `table` reads the kernel's table
     without holding up the loop (it may raise OSError); `ordered` is called when there is a new order
     for a server: it has the weight that follows from `orders` made true, before it returns.
-    `life` tells one life of the daemon from another (`life_of`).
+    `life` tells one life of the daemon from another; None: it is the parent of this process.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class OrderDesk:
         view: Callable[[], View],
         table: Callable[[], Awaitable[Table]],
         ordered: Callable[[int, int], object],
-        life: str = "-",
+        life: str | None = None,
     ) -> None:
         self._log = log
         self._places = places
         self._lasting = os.path.join(places.state_directory, ORDERS_FILE)
         self._standing = os.path.join(places.run_directory, ORDERS_FILE)
-        self._life = life
+        self._life = life_of(os.getppid()) if life is None else life
         self._view, self._table, self._ordered = view, table, ordered
         self._server: ControlServer[Request] | None = None
         self._tasks: set[asyncio.Task[object]] = set()
@@ -158,13 +158,12 @@ class OrderDesk:
         if isinstance(found, str):
             return {"ok": False, "error": found}
         self.orders = found.orders
-        self._ordered(found.virtual, found.server)
-        after = self._view()
-        pool = after.pools[found.virtual]
+        pool = before.pools[found.virtual]
         words = requests.in_words(self.orders, pool, found.server) or "no order"
         name = server_name(pool.settings, pool.servers[found.server].settings)
         self._log.info(f"By order of an administrator: {words} for {name} of {pool.name}")
-        reply = requests.confirmed(before, after, found.virtual, found.server)
+        self._ordered(found.virtual, found.server)
+        reply = requests.confirmed(before, self._view(), found.virtual, found.server)
         later = Later()
         self._begin(self._keep(reply, later))
         return later
@@ -247,7 +246,10 @@ def _put(path: str, text: str, durable: bool) -> str:
 
 
 def life_of(pid: int) -> str:
-    """What tells the process `pid` from all others, earlier and later ones too; raises OSError."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        started = file.read().rpartition(")")[2].split()[19]  # starttime of proc(5), in clock ticks
+    """What tells the process `pid` from all others, earlier and later ones too."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            started = file.read().rpartition(")")[2].split()[19]  # starttime of proc(5), in clock ticks
+    except OSError:  # no /proc here: the number must do
+        started = ""
     return f"{pid} {started}"

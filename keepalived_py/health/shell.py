@@ -13,15 +13,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import Address, ScriptName
+from keepalived_py.base.record import replace
 from keepalived_py.core.checks import files, pool_reload, schedule, sessions
 from keepalived_py.core.checks import pool as pools
 from keepalived_py.core.checks.checking import Checking, extra_weight, failed_count
 from keepalived_py.core.checks.healing import Wanted
 from keepalived_py.core.checks.monitor import resolve
-from keepalived_py.core.checks.names import places_in_groups, server_name, target_label, virtual_name
+from keepalived_py.core.checks.names import places_in_groups, server_name, virtual_name
 from keepalived_py.core.checks.orders import Orders, order_at, ordered_weight
 from keepalived_py.core.checks.pool import Pool
 from keepalived_py.core.checks.services import destination
@@ -30,7 +32,7 @@ from keepalived_py.core.checks.view import View
 from keepalived_py.health.performing import Performer
 from keepalived_py.health.ports import Machine
 from keepalived_py.model.check_events import CheckEffect, CheckResult, StartCheck
-from keepalived_py.model.checks import BfdCheck, Check, ConnectedCheck, FileCheck, MiscCheck
+from keepalived_py.model.checks import BfdCheck, Check, FileCheck, MiscCheck, WebCheck
 from keepalived_py.model.config import Configuration
 from keepalived_py.model.effects import RunCheck, WriteLog
 from keepalived_py.model.events import (
@@ -57,13 +59,11 @@ class _Virtual:
         self.place = place
         self.numbers: list[tuple[int, ...]] = []
 
-    def find(self, server: RealServer) -> int | None:
-        """The index of the server that is the same one as `server`."""
-        wanted = pools.server_identity(server)
-        for index, state in enumerate(self.pool.servers):
-            if pools.server_identity(state.settings) == wanted:
-                return index
-        return None
+    def indices(self) -> dict[Hashable, int]:
+        """Where each real server stands."""
+        return {
+            pools.server_identity(server.settings): index for index, server in enumerate(self.pool.servers)
+        }
 
 
 class _Item:
@@ -85,6 +85,13 @@ class _Item:
         if self.task is not None:
             self.task.cancel()
         self.timer = self.task = None
+
+
+class _Former(NamedTuple):
+    """What was there before a reload: virtual servers by what makes them the same, and their checks."""
+
+    virtuals: Mapping[Hashable, _Virtual]
+    items: Mapping[int, _Item]
 
 
 class Shell:
@@ -123,7 +130,7 @@ class Shell:
         out: list[CheckEffect] = []
         if configuration.globals.lvs.flush and configuration.virtual_servers:
             out.append(FlushTable())
-        self._virtuals = self._made({})
+        self._virtuals = self._made()
         self._initialise(out)
         self._announce(out)
         self._performer.perform(out)
@@ -136,14 +143,15 @@ class Shell:
         olds = self._virtuals
         kept = dict(zip(_identities(olds), olds, strict=True))
         before, self._items = self._items, {}
+        former = _Former(kept, before)
         self._configuration = configuration
         out: list[CheckEffect] = []
-        news = self._made(kept, before)
+        news = self._made(former)
         heirs = dict(zip(_identities(news), news, strict=True))
         for place, (key, old) in enumerate(kept.items()):
             heir = heirs.get(key)
             others = [*olds[place + 1 :], *(virtual for virtual in news if virtual is not heir)]
-            shared = _services(others)
+            shared = pools.shared_services(old.pool, (one.pool for one in others))
             if heir is None:
                 what = "Group " if old.pool.settings.group is not None else ""
                 name = f"[{old.pool.settings.group}]" if what else old.pool.name
@@ -171,32 +179,25 @@ class Shell:
             if self._virtuals and self._configuration.globals.lvs.flush_on_stop is LvsFlush.ALL:
                 out.append(FlushTable())
             for place, virtual in enumerate(self._virtuals):
-                shared = _services(self._virtuals[place + 1 :])
+                later = (one.pool for one in self._virtuals[place + 1 :])
+                shared = pools.shared_services(virtual.pool, later)
                 virtual.pool = pools.dissolved(virtual.pool, out, stopping=True, shared=shared)
         self._performer.perform(out)
 
     # -- making -----------------------------------------------------------------------
 
-    def _made(
-        self, kept: Mapping[Hashable, _Virtual], items: Mapping[int, _Item] | None = None
-    ) -> list[_Virtual]:
-        """A pool and checks for each virtual server; those in `kept` hand over what their checks knew."""
+    def _made(self, former: _Former | None = None) -> list[_Virtual]:
+        """A pool and checks for each virtual server; the `former` ones hand over what their checks knew."""
         configuration = self._configuration
         groups = {group.name: group for group in configuration.server_groups}
         places = places_in_groups(configuration.virtual_servers)
         made: list[_Virtual] = []
         for settings, place in zip(configuration.virtual_servers, places, strict=True):
-            name = virtual_name(settings, place)
-            old = kept.get(pools.identity(settings, place))
             virtual = _Virtual(place)
-            checks = [
-                self._checks_made(settings, server, name, old, items or {})
-                for server in settings.real_servers
-            ]
+            checks = self._checks_made(settings, place, former)
             group = groups.get(settings.group) if settings.group is not None else None
-            virtual.pool = pools.begun(
-                settings, group, place, [failed_count(one) for one in checks], configuration.globals
-            )
+            failed = [failed_count(one) for one in checks]
+            virtual.pool = pools.begun(settings, group, place, failed, configuration.globals)
             virtual.numbers = [
                 tuple(self._kept(virtual, index, checking) for checking in one)
                 for index, one in enumerate(checks)
@@ -210,40 +211,43 @@ class Shell:
         return made
 
     def _checks_made(
-        self,
-        settings: VirtualServer,
-        server: RealServer,
-        name: str,
-        old: _Virtual | None,
-        items: Mapping[int, _Item],
-    ) -> tuple[Checking, ...]:
+        self, settings: VirtualServer, place: int, former: _Former | None
+    ) -> list[tuple[Checking, ...]]:
+        name = virtual_name(settings, place)
+        old = None if former is None else former.virtuals.get(pools.identity(settings, place))
+        indices = {} if old is None else old.indices()
+        made: list[tuple[Checking, ...]] = []
+        for server in settings.real_servers:
+            begun = [
+                self._begun(settings, server, name, check, reload=former is not None)
+                for check in server.checks
+            ]
+            index = indices.get(pools.server_identity(server))
+            if former is None or old is None or index is None:
+                made.append(tuple(begun))
+                continue
+            olds = [former.items[number].checking for number in old.numbers[index]]
+            made.append(schedule.migrated(begun, olds, old.pool.servers[index].alive))
+        return made
+
+    def _begun(
+        self, settings: VirtualServer, server: RealServer, name: str, check: Check, *, reload: bool
+    ) -> Checking:
         machine = self._machine
-        label = server_name(settings, server)
-        enabled = not settings.ha_suspend or self._is_here(settings)
-        begun: list[Checking] = []
-        for check in server.checks:
-            self._numbers += 1
-            shown = label
-            if isinstance(check, ConnectedCheck):
-                shown = target_label(schedule.target_of(check, server), settings)
-            one = schedule.begun(
-                self._numbers,
-                check,
-                server,
-                shown,
-                name,
-                machine.now(),
-                machine.chance(),
-                reload=old is not None,
-            )
-            if isinstance(check, FileCheck):
-                one = files.first_number(one, self._files.get(check.track_file, 0))
-            begun.append(schedule.enabled(one, enabled))
-        before = None if old is None else old.find(server)
-        if old is None or before is None:
-            return tuple(begun)
-        olds = [items[number].checking for number in old.numbers[before]]
-        return schedule.migrated(begun, olds, old.pool.servers[before].alive)
+        self._numbers += 1
+        made = schedule.begun(
+            self._numbers,
+            _with_host(check, server, settings),
+            server,
+            server_name(settings, server),
+            name,
+            machine.now(),
+            machine.chance(),
+            reload=reload,
+        )
+        if isinstance(check, FileCheck):
+            made = files.first_number(made, self._files.get(check.track_file, 0))
+        return schedule.enabled(made, not settings.ha_suspend or self._is_here(settings))
 
     def _kept(self, virtual: _Virtual, index: int, checking: Checking) -> int:
         self._items[checking.number] = _Item(virtual, index, checking)
@@ -251,8 +255,9 @@ class Shell:
 
     def _initialise(self, out: list[CheckEffect]) -> None:
         for virtual in self._virtuals:
-            others = _services(one for one in self._virtuals if one is not virtual and one.pool.present)
-            virtual.pool = pools.initialised(virtual.pool, out, shared=others)
+            others = (one.pool for one in self._virtuals if one is not virtual)
+            shared = pools.shared_services(virtual.pool, others)
+            virtual.pool = pools.initialised(virtual.pool, out, shared=shared)
 
     def _announce(self, out: list[CheckEffect]) -> None:
         lines = (schedule.activity_line(item.checking, starting=True) for item in self._items.values())
@@ -280,7 +285,8 @@ class Shell:
     def _begin(self, order: StartCheck) -> None:
         if isinstance(order.check, MiscCheck):
             name = ScriptName(str(order.number))
-            limit = schedule.misc_timeout_us(order.check)
+            virtual = self._items[order.number].virtual.pool.settings
+            limit = schedule.misc_timeout_us(order.check, virtual.delay_loop_us)
             self._machine.programs.check(RunCheck(name, order.check.command, limit))
             return
         item = self._items[order.number]
@@ -409,18 +415,16 @@ class Shell:
         self.wanted.apply(change)
 
 
+def _with_host(check: Check, server: RealServer, virtual: VirtualServer) -> Check:
+    """A check of pages asks for the host that its server or virtual server names, if it names none itself."""
+    host = server.virtualhost or virtual.virtualhost
+    if isinstance(check, WebCheck) and check.virtualhost is None and host is not None:
+        return replace(check, virtualhost=host)
+    return check
+
+
 def _identities(virtuals: Iterable[_Virtual]) -> Iterator[Hashable]:
     return (pools.identity(virtual.pool.settings, virtual.place) for virtual in virtuals)
-
-
-def _services(virtuals: Iterable[_Virtual]) -> frozenset[Service]:
-    """The services of those that use a group, which may have them in common."""
-    return frozenset(
-        service
-        for virtual in virtuals
-        if virtual.pool.settings.group is not None
-        for service in virtual.pool.services
-    )
 
 
 def _configured(virtuals: Iterable[_Virtual]) -> dict[Service, set[Destination]]:

@@ -76,6 +76,7 @@ _TOKEN = re.compile(
   | (?P<group>\()
   | (?P<quantifier>(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})(?P<kind>[+?]?))
   | (?P<dollar>\$)
+  | (?P<caret>\^)
   | (?P<plain>.)
     """,
     re.VERBOSE | re.DOTALL,
@@ -213,6 +214,10 @@ def _token(token: re.Match[str], options: frozenset[str]) -> str:
             return _quantifier(text, token["kind"], "ungreedy" in options)
         case "dollar":
             return r"\Z" if "dollar_endonly" in options and "multiline" not in options else "$"
+        case "caret":
+            # Behind a line end at the very end there is no line, but for Python and alt_circumflex.
+            lines = "multiline" in options and "alt_circumflex" not in options
+            return r"(?:^(?!\Z)|\A)" if lines else "^"
         case _:
             return r"\{" if text == "{" else text
 

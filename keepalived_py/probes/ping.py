@@ -6,11 +6,10 @@ open one is said by net.ipv4.ping_group_range, which is widened to group 0 for a
 this program runs.  Where that cannot be done (a container with sysctls that are
 read-only), a raw socket serves, for which more must be done here.
 
-Firewalls keep a state for each identifier, so pings to a server that answers keep theirs, and
-count their sequence numbers up from 1; after a failure both begin anew.  Newer keepalived
-leaves the socket open for this.  Here it is closed at once, and the identifier is
-asked for by name the next time (it is the "port" of such a socket), so that ten thousand
-checks do not need as many descriptors.
+A socket serves for one echo and is closed at once, so that ten thousand checks do not need
+as many descriptors.  (Newer keepalived leaves it open to keep the identifier.  To ask for
+the same one again would not do: the kernel lets two sockets have it at the same
+time, and then gives the replies of both to one of them.)
 
 The kernel hands over replies from whoever uses the identifier, not only from the
 machine that was asked: address and sequence number are compared, and what is not the answer
@@ -26,7 +25,6 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from keepalived_py.base.record import replace
 from keepalived_py.model.check_events import CheckResult, Ending, StartCheck, Target
 from keepalived_py.model.checks import PingCheck
 from keepalived_py.probes import waiting
@@ -39,8 +37,6 @@ _HEADER = struct.Struct("!BBHHH")
 _TEXT = own_text(128)
 # Room for an IPv4 header with all options, which raw sockets give as well.
 _ROOM = 60 + _HEADER.size + len(_TEXT)
-# More checks than this lose their identifiers now and then; nothing else happens.
-_MOST_REMEMBERED = 16_384
 _NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EPROTONOSUPPORT})
 # linux/icmp.h and netinet/icmp6.h: a set bit (of the type's number) is dropped.
 _SOL_RAW, _ICMP_FILTER = 255, 1
@@ -62,13 +58,6 @@ _KINDS = {
 }
 
 
-class _Past(NamedTuple):
-    """The last echo of a check: its identifier and sequence number."""
-
-    identifier: int = 0
-    sequence: int = 0
-
-
 class _Echo(NamedTuple):
     """An open socket, and what is sent and awaited over it."""
 
@@ -78,56 +67,49 @@ class _Echo(NamedTuple):
     sequence: int
 
 
-_NO_PAST = _Past()
-
-
 class Pinger:
     """Runs `PingCheck`s.  `say` gets log lines about the machine, not about a server."""
 
     def __init__(self, say: Callable[[str], None], group_range: str = GROUP_RANGE) -> None:
         self._range = _GroupRange(group_range, say)
-        self._past: dict[int, _Past] = {}
+        self._sequence = 0
 
     async def ping(self, order: StartCheck) -> CheckResult:
         """Time limit: `connect_timeout_us` from the sending of the request."""
         check = order.check
         assert isinstance(check, PingCheck)
         self._range.widen()
-        # Taken out, so that whatever goes wrong from here on begins anew.
-        past = self._past.pop(order.number, _NO_PAST)
         kind = _KINDS[order.target.address.version]
         try:
-            made, raw = _opened(check, order.target, kind, past.identifier)
+            made, raw = _opened(check, order.target, kind)
         except NotBound as error:
             return broken(str(error), waiting.complaint(error))
         except OSError as error:
             return broken(reason(error), f"{kind.name} connect fail to create socket. Rescheduling.")
         with made:
-            return await self._asked(made, raw, order, past)
+            # Unlike that of others, this number never is 0: newer keepalived begins with 1, too.
+            self._sequence = self._sequence % 0xFFFF + 1
+            return await _asked(made, raw, order, self._sequence)
 
     def close(self) -> None:
         """Give net.ipv4.ping_group_range back as it was found."""
         self._range.give_back()
 
-    async def _asked(self, made: socket.socket, raw: bool, order: StartCheck, past: _Past) -> CheckResult:
-        kind = _KINDS[order.target.address.version]
-        assert isinstance(order.check, PingCheck)
-        until = waiting.end_of(order.check)
-        try:
-            made.connect((str(order.target.address), 0))
-            own = _chosen(past.identifier) if raw else made.getsockname()[1]
-            echo = _Echo(made, raw, own, past.sequence + 1 & 0xFFFF)
-            made.send(_request(kind, echo))
-        except OSError as error:
-            number = "" if kind.protocol == socket.IPPROTO_ICMP else f" - errno {error.errno}"
-            line = f"send {kind.name} packet fail{number}"
-            return CheckResult(False, ending_of(error.errno or 0), None, reason(error), (line,))
-        result = await _answered(echo, kind, order, until)
-        if result.good:
-            if len(self._past) >= _MOST_REMEMBERED:
-                self._past.clear()
-            self._past[order.number] = _Past(echo.identifier, echo.sequence)
-        return result
+
+async def _asked(made: socket.socket, raw: bool, order: StartCheck, sequence: int) -> CheckResult:
+    assert isinstance(order.check, PingCheck)
+    kind = _KINDS[order.target.address.version]
+    until = waiting.end_of(order.check)
+    try:
+        made.connect((str(order.target.address), 0))
+        identifier = secrets.randbelow(0x10000) if raw else made.getsockname()[1]
+        echo = _Echo(made, raw, identifier, sequence)
+        made.send(_request(kind, echo))
+    except OSError as error:
+        number = "" if kind.protocol == socket.IPPROTO_ICMP else f" - errno {error.errno}"
+        line = f"send {kind.name} packet fail{number}"
+        return CheckResult(False, ending_of(error.errno or 0), None, reason(error), (line,))
+    return await _answered(echo, kind, order, until)
 
 
 async def _answered(echo: _Echo, kind: _Kind, order: StartCheck, until: float) -> CheckResult:
@@ -145,16 +127,11 @@ async def _answered(echo: _Echo, kind: _Kind, order: StartCheck, until: float) -
     return CheckResult(False, Ending.TIMED_OUT, text="no answer", lines=(line,))
 
 
-def _opened(check: PingCheck, target: Target, kind: _Kind, identifier: int) -> tuple[socket.socket, bool]:
+def _opened(check: PingCheck, target: Target, kind: _Kind) -> tuple[socket.socket, bool]:
     """A socket for this check, and whether it is a raw one.  Raises OSError."""
-    # A `bind_port` of the configuration is an identifier, too.
-    wanted = check if check.source_port or not identifier else replace(check, source_port=identifier)
     try:
-        return opened(wanted, target, socket.SOCK_DGRAM, kind.protocol), False
+        return opened(check, target, socket.SOCK_DGRAM, kind.protocol), False
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and wanted is not check:
-            # Another check got it from the kernel meanwhile.
-            return opened(check, target, socket.SOCK_DGRAM, kind.protocol), False
         if error.errno not in _NOT_ALLOWED:
             raise
         try:
@@ -178,10 +155,6 @@ def _raw(check: PingCheck, target: Target, kind: _Kind) -> socket.socket:
         made.close()
         raise
     return made
-
-
-def _chosen(former: int) -> int:
-    return former or 1 + secrets.randbelow(0xFFFF)
 
 
 def _request(kind: _Kind, echo: _Echo) -> bytes:
@@ -257,7 +230,7 @@ class _GroupRange:
 
     def _write(self, low: int, high: int) -> bool:
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         except OSError:
             return False
         try:

@@ -5,7 +5,7 @@ patterns of pages.  A pattern that cannot be looked for makes its check one that
 says nothing about its server (`Ending.BROKEN`), and is told of once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ssl import SSLContext
 
 from keepalived_py.base.clock import Micros
@@ -47,20 +47,31 @@ class Probes:
         self._pinger = Pinger(say)
 
     def follow(self, configuration: Configuration) -> None:
-        """From now on use this configuration's TLS settings and patterns.
+        """From now on use the TLS settings of this configuration, and patterns of its virtual servers.
+
+        Raises FatalStart as `follow_checks` does.
+        """
+        self.follow_checks(list(_checks(configuration)), configuration.ssl)
+
+    def follow_checks(self, followed: Iterable[Check], settings: SslSettings | None) -> None:
+        """From now on use these TLS settings, and the patterns of these checks.
 
         Raises FatalStart if a file of `SSL` cannot be used by the SSL_GET checks that need it; then
         everything stays as it was.
         """
-        checks = list(_web_checks(configuration))
+        checks = [check for check in followed if isinstance(check, WebCheck)]
         needs_tls = any(isinstance(check, SslGet) for check in checks)
-        context = context_for(configuration.ssl) if needs_tls else None
-        self._settings, self._context = configuration.ssl, context
+        context = context_for(settings) if needs_tls else None
+        self._settings, self._context = settings, context
         self._patterns = {}
         urls = (url for check in checks for url in check.urls if url.regex is not None)
         for line in dict.fromkeys(self._refused(url) for url in urls):
             if line:
                 self._say(line)
+
+    def close(self) -> None:
+        """Give back what the checks have changed on this machine."""
+        self._pinger.close()
 
     async def run(self, order: StartCheck) -> CheckResult:
         """One check (of a WebCheck: one page) to its end."""
@@ -120,7 +131,7 @@ class Probes:
         return found
 
 
-def _web_checks(configuration: Configuration) -> Iterator[WebCheck]:
+def _checks(configuration: Configuration) -> Iterator[Check]:
     for virtual in configuration.virtual_servers:
         for server in virtual.real_servers:
-            yield from (check for check in server.checks if isinstance(check, WebCheck))
+            yield from server.checks

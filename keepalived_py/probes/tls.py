@@ -81,10 +81,14 @@ def security_for(order: StartCheck, context: ssl.SSLContext) -> Security:
 
 
 def sni_of(check: WebCheck, part: int) -> str | None:
-    """The server name that is sent, if any."""
-    if not check.enable_sni:
+    """The server name that is sent, if any.  One that is no host name cannot be sent."""
+    name = check.sni_name or check.urls[part].virtualhost or check.virtualhost
+    if not check.enable_sni or not name or name.startswith(".") or "\0" in name:
         return None
-    return check.sni_name or check.urls[part].virtualhost or check.virtualhost
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError:
+        return None
 
 
 class TlsFetch(Fetch):
@@ -102,21 +106,17 @@ class TlsFetch(Fetch):
     def connected(self) -> None:
         """The connection stands; the handshake begins, in what is left of the time."""
         try:
-            self._tls = self._wrapped(self._security.name)
+            self._tls = self._security.context.wrap_socket(
+                self.socket,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=False,
+                server_hostname=self._security.name,
+            )
         except OSError as error:
             self._fail(error)
             return
         self.socket = self._tls
         self._shake()
-
-    def _wrapped(self, name: str | None) -> ssl.SSLSocket:
-        context = self._security.context
-        try:
-            return context.wrap_socket(
-                self.socket, do_handshake_on_connect=False, suppress_ragged_eofs=False, server_hostname=name
-            )
-        except ValueError:  # a name that cannot be sent
-            return context.wrap_socket(self.socket, do_handshake_on_connect=False, suppress_ragged_eofs=False)
 
     def _shake(self) -> None:
         assert self._tls is not None

@@ -34,7 +34,6 @@ def test_what_has_no_effect_is_named(tmp_path: Path) -> None:
     server = "virtual_server 10.1.0.9 80 {\nlvs_sched rr\nreal_server 10.1.0.10 80 {\n}\n}\n"
     found = judged(tmp_path, globals_text + server + instance("no_accept\nsmtp_alert"))
     assert found.idle == (
-        "virtual_server",
         "global_defs: nftables_ipvs",
         "global_defs: enable_traps",
     )

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from keepalived_py.base.names import InterfaceName
 from keepalived_py.model.check_events import CheckResult, Ending, Target
 from keepalived_py.model.checks import TcpCheck
 from tests.probes.web_server import LABEL, asked, limit, lived
@@ -69,7 +70,7 @@ def test_an_address_that_is_not_ours_is_no_verdict() -> None:
 
 
 def test_an_interface_that_is_not_there_is_no_verdict() -> None:
-    found = result(TcpCheck(source_interface="nothere0"), Target(HERE, 80))
+    found = result(TcpCheck(source_interface=InterfaceName("nothere0")), Target(HERE, 80))
     assert found.ending is Ending.BROKEN
     assert found.lines[0].startswith("Checker can't bind to device nothere0: ")
 

@@ -1,5 +1,6 @@
 """HTTP_GET: the bytes that are asked, and what is thought of answers, good and odd."""
 
+import errno
 import hashlib
 from ipaddress import ip_address
 from typing import Any
@@ -224,10 +225,20 @@ def test_a_port_that_refuses() -> None:
     assert found.lines == line("Connection failed")
 
 
-def test_a_network_that_cannot_be_reached() -> None:
-    found = lived(lambda: asked(get(), Target(ip_address("240.0.0.1"), 80)))
-    assert found.lines in (line("HTTP/SSL_CHECK - network unreachable"), line("Timeout connecting"))
-    assert not found.good
+@pytest.mark.parametrize(
+    ("number", "ending", "lines"),
+    [
+        (errno.ENETUNREACH, Ending.UNREACHABLE, line("HTTP/SSL_CHECK - network unreachable")),
+        (errno.ECONNREFUSED, Ending.REFUSED, line("HTTP/SSL_CHECK - network unreachable")),
+        (errno.EACCES, Ending.BROKEN, ("WEB socket bind failed. Rescheduling",)),
+    ],
+)
+def test_what_the_kernel_says_at_once(
+    number: int, ending: Ending, lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keepalived_py.probes.connect._connected", lambda *_: number)
+    found = lived(lambda: asked(get(), Target(ip_address("127.0.0.1"), 1)))
+    assert (found.good, found.ending, found.lines) == (False, ending, lines)
 
 
 def test_a_source_that_is_not_ours_is_no_verdict() -> None:

@@ -46,7 +46,7 @@ _MOST_LINES = 10
 
 
 class Held:
-    """One service of ours; `released`: servers of it that we took out."""
+    """One service of ours; `released`: servers of it that we took out at some time."""
 
     __slots__ = ("destinations", "released", "settings")
 
@@ -79,7 +79,6 @@ class Wanted:
                 held = self.services.get(change.service)
                 if held is not None:
                     held.destinations[change.destination] = change.settings
-                    held.released.discard(change.destination)
             case DeleteDestination():
                 held = self.services.get(change.service)
                 if held is not None and held.destinations.pop(change.destination, None) is not None:

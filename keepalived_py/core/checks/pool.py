@@ -267,9 +267,10 @@ def _move_one(
 
 def _with(pool: Pool, index: int, server: ServerState) -> Pool:
     """The pool with another state of one server."""
-    servers = pool.servers
+    servers = list(pool.servers)
     live = pool.live + server.live_weight - servers[index].live_weight
-    return pool._replace(servers=(*servers[:index], server, *servers[index + 1 :]), live=live)
+    servers[index] = server
+    return pool._replace(servers=tuple(servers), live=live)
 
 
 def with_servers(pool: Pool, servers: Sequence[ServerState]) -> Pool:
@@ -427,21 +428,12 @@ def verdict(pool: Pool, index: int, verdict: CheckerVerdict, out: Effects) -> Po
         if not verdict.had_run and (verdict.alpha or not verdict.up):
             tell_server(pool, server, out)
         return pool
-    if verdict.up:
-        if server.failed <= 1:
-            pool = _turned(pool, index, True, out)
-        failed = max(server.failed - 1, 0)
-    else:
-        if server.failed == 0:
-            pool = _turned(pool, index, False, out)
-        failed = server.failed + 1
-    return _with(pool, index, pool.servers[index]._replace(failed=failed))
-
-
-def _turned(pool: Pool, index: int, alive: bool, out: Effects) -> Pool:
-    if pool.servers[index].alive == alive:
-        return pool
-    return _judged(_with(pool, index, turned_server(pool, index, pool.servers[index], alive, out)), out)
+    failed = max(server.failed - 1, 0) if verdict.up else server.failed + 1
+    counts = server.failed <= 1 if verdict.up else server.failed == 0
+    server = server._replace(failed=failed)
+    if not counts or server.alive == verdict.up:
+        return _with(pool, index, server)
+    return _judged(_with(pool, index, turned_server(pool, index, server, verdict.up, out)), out)
 
 
 def turned_server(pool: Pool, index: int, server: ServerState, alive: bool, out: Effects) -> ServerState:

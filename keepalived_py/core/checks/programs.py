@@ -56,12 +56,14 @@ def ended(
         checking = _good(checking, check, result, out)
     elif result.ending is Ending.BROKEN:
         log(result.lines, out)
-    elif checking.suspected:
-        checking = _failed(checking, check, result, out)
-    retrying = checking.attempt and checking.is_up
+    else:
+        if checking.suspected:
+            checking = _failed(checking, check, result, out)
+        checking = checking._replace(has_run=True)
+    retrying = checking.attempt and checking.is_up and checking.has_run
     delay = check.delay_before_retry_us if retrying else check.delay_loop_us
     next_at = max(now + _SOONEST, checking.started_at + delay)
-    return checking._replace(next_at=Micros(next_at), has_run=True)
+    return checking._replace(next_at=Micros(next_at))
 
 
 def _good(checking: Checking, check: MiscCheck, result: CheckResult, out: list[Consequence]) -> Checking:

@@ -290,16 +290,13 @@ class Model:
                 lines = [
                     line
                     for server in virtual.servers.values()
-                    for line in self._server_stopped(virtual, server)
+                    for line in self._server_removed(virtual, server)
                 ]
                 told += lines if virtual.settings.omega else []
             virtual.up = False
             told += virtual.about_itself() if virtual.settings.omega else []
         self.virtuals = []
         return told
-
-    def _server_stopped(self, virtual: Virtual, server: Server) -> list[Told]:
-        return self._server_removed(virtual, server)
 
 
 def _same(one: SorryServer | None, other: SorryServer | None) -> bool:

@@ -188,3 +188,8 @@ def test_alpha_servers_that_have_not_been_checked_yet_stay_down() -> None:
 def test_shares_of_a_server_add_up() -> None:
     checkings = [begun(TcpCheck()), begun(MISC)._replace(share=5), begun(MISC)._replace(share=-7)]
     assert schedule.extra_weight(checkings) == -2
+
+
+def test_a_server_that_is_up_stays_so_when_its_only_check_is_another_with_alpha() -> None:
+    made = one(renewed(TcpCheck(alpha=True, connect_port=81)), begun(TcpCheck())._replace(has_run=True))
+    assert (made.is_up, made.has_run, made.attempt) == (True, False, 0)

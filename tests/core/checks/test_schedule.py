@@ -224,6 +224,21 @@ def test_a_mail_server_is_asked_again_also_while_it_is_down() -> None:
     ]
 
 
+@pytest.mark.parametrize("suspended", [True, False])
+def test_a_mail_server_gets_all_its_retries_after_a_run_that_was_none(suspended: bool) -> None:
+    bench = Bench(SmtpCheck(**TIMES, retry=1))
+    bench.run(GOOD)
+    bench.run(BANNER)
+    if suspended:
+        off = schedule.enabled(bench.checking, False)
+        assert off.next_at is not None
+        bench.checking = schedule.enabled(schedule.due(off, off.next_at, []), True)
+    else:
+        bench.run(bad("SMTP_CHECK socket bind failed. Rescheduling.", ending=Ending.BROKEN))
+    assert bench.run(BANNER) == []
+    assert bench.run(BANNER)[1] == "verdict up->down"
+
+
 def test_every_dialogue_that_fails_is_logged_if_that_is_wanted() -> None:
     bench = Bench(SmtpCheck(**TIMES, retry=1, log_all_failures=True))
     bench.run(GOOD)
@@ -289,7 +304,9 @@ def test_a_suspended_check_that_runs_may_end() -> None:
 def test_the_log_tells_which_checks_are_active() -> None:
     def text(checking: schedule.Checking, *, starting: bool) -> str | None:
         line = schedule.activity_line(checking, starting=starting)
-        return line and line.text.removesuffix(f" healthchecker for service {RS} for VS {VS}")
+        return (
+            None if line is None else line.text.removesuffix(f" healthchecker for service {RS} for VS {VS}")
+        )
 
     checking = begun(TcpCheck())
     off = schedule.enabled(checking, False)
