@@ -8,13 +8,14 @@ PYTEST := $(BIN)/python -m pytest
 # Which seeds the long simulation plays, how long the mixed cluster runs, and what else the benchmark shall be told.
 SOAK_SEEDS ?= 0..10000
 RAFT_SEEDS ?= 0..10000
+CHECKS_SEEDS ?= 0..10000
 SOAK_MINUTES ?= 30
 PERF_OPTIONS ?=
 RAFT_OPTIONS ?=
 # Tests in which no clock matters; they run side by side.
 PURE := tests/config tests/cli tests/diagnostics
 
-.PHONY: help setup setup-test run test check format man perf bench-raft soak soak-simulation simulate-raft clean
+.PHONY: help setup setup-test run test check format man perf bench-raft soak soak-simulation simulate-raft simulate-checks clean
 
 help:
 	@echo 'make run              two nodes in network namespaces: watch a reload and a failover (root)'
@@ -28,6 +29,7 @@ help:
 	@echo 'make soak             255 instances beside the real keepalived for SOAK_MINUTES (30; root)'
 	@echo 'make soak-simulation  the simulation over SOAK_SEEDS (0..10000)'
 	@echo 'make simulate-raft    the election by quorum in virtual time over RAFT_SEEDS (0..10000)'
+	@echo 'make simulate-checks  virtual servers against a model, over CHECKS_SEEDS (0..10000)'
 
 setup:
 	@scripts/setup.sh run
@@ -78,6 +80,9 @@ soak-simulation: setup
 
 simulate-raft: setup
 	$(BIN)/python -m keepalived_py.simulation.raft --seeds $(RAFT_SEEDS)
+
+simulate-checks: setup
+	$(BIN)/python -m keepalived_py.simulation.checks --seeds $(CHECKS_SEEDS) --jobs 2
 	$(BIN)/python -m keepalived_py.simulation.raft.failover
 
 clean:
