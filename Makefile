@@ -13,7 +13,7 @@ SOAK_MINUTES ?= 30
 PERF_OPTIONS ?=
 RAFT_OPTIONS ?=
 # Tests in which no clock matters; they run side by side.
-PURE := tests/config tests/cli tests/diagnostics
+PURE := tests/config tests/cli tests/diagnostics tests/core tests/simulation tests/wire
 
 .PHONY: help setup setup-test run test check format man perf bench-raft soak soak-simulation simulate-raft simulate-checks clean
 

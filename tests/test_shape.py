@@ -131,7 +131,7 @@ def test_there_are_two_nodes_of_each_sample() -> None:
     by_folder: dict[str, list[str]] = {}
     for name in SAMPLES:
         by_folder.setdefault(name.parts[0], []).append(name.name)
-    assert len(by_folder) == 19
+    assert len(by_folder) == 20
     thirds = {folder: files[2:] for folder, files in by_folder.items() if files[2:]}
     assert thirds == {"raft-three-nodes": ["node3.conf"], "raft-two-and-witness": ["witness.conf"]}
     assert all(files[:2] == ["node1.conf", "node2.conf"] for files in by_folder.values())

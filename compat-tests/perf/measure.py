@@ -76,3 +76,8 @@ def _pss_kib(pid: int, which: str = "Pss:") -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith(which))
+
+
+def own_pss_mib(pid: int) -> float:
+    """Proportional set size of this process alone, in MiB."""
+    return _pss_kib(pid) / 1024

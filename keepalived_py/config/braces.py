@@ -31,6 +31,7 @@ TOP_ONLY = frozenset(
         "static_rules",
         "virtual_server",
         "virtual_server_group",
+        "vrrp_check",
         "vrrp_instance",
         "vrrp_script",
         "vrrp_sync_group",

@@ -38,6 +38,7 @@ def build(written: Written, host: Host) -> Configuration:
         instances=tuple(_instance(one, written) for one in written.instances.values()),
         groups=tuple(_group(one, written) for one in written.groups.values()),
         scripts=tuple(one.build() for key, one in written.scripts.items() if SECOND_SCRIPT not in key),
+        checks=_all(written.checks),
         track_files=_all(written.track_files),
         track_processes=_all(written.track_processes),
         bfd_instances=_all(written.bfd_instances),

@@ -214,6 +214,7 @@ def _written_in(group: Group, name: str) -> Directive:
 
 _LISTS = (
     ("track_scripts", "script", "clearing weight"),
+    ("track_checks", "check", "clearing weight"),
     ("track_files", "file", "setting weight 0"),
     ("track_processes", "process", "setting weight 0"),
     ("track_bfds", "bfd", "setting weight 0"),

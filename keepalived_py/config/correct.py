@@ -439,11 +439,13 @@ def _weights(one: One, run: Run) -> None:
         one.track_interfaces = [replace(track, weight=0) for track in one.track_interfaces]
     else:
         one.track_interfaces = [track for track in one.track_interfaces if not track.weight]
-    for track in one.track_scripts:
-        if track.weight:
-            text = f"ignoring tracked script {track.name} with weights due to {reason}"
-            _complain(run, one, text, "track_scripts")
-    one.track_scripts = [track for track in one.track_scripts if not track.weight]
+    for field, kind in (("track_scripts", "script"), ("track_checks", "check")):
+        tracks = getattr(one, field)
+        for track in tracks:
+            if track.weight:
+                text = f"ignoring tracked {kind} {track.name} with weights due to {reason}"
+                _complain(run, one, text, field)
+        setattr(one, field, [track for track in tracks if not track.weight])
     one.track_files = list(_unweighted_files(one, run, reason))
     for track in one.track_bfds:
         if track.weight:

@@ -32,6 +32,7 @@ VRRP = _BOTH | {
     "static_routes",
     "static_rules",
     "track_group",
+    "vrrp_check",
     "vrrp_instance",
     "vrrp_script",
     "vrrp_sync_group",

@@ -54,6 +54,10 @@ def _finish_vrrp(run: Run, written: Written) -> bool:
             error_class=ErrorClass.BAD_INTERFACE,
         )
         return True
+    if written.checks:
+        from keepalived_py.config import finish_tracking
+
+        finish_tracking.checks(run)
     if not written.instances:
         return _finish_groups(run, written)
     _check_scripts(run, written)

@@ -31,6 +31,7 @@ class Written(Struct):
     instances: dict[str, Draft[Instance]] = fresh(dict)
     groups: dict[str, Draft[SyncGroup]] = fresh(dict)
     scripts: dict[str, Draft[CheckScript]] = fresh(dict)
+    checks: dict[str, Draft[CheckScript]] = fresh(dict)
     track_files: dict[str, Draft[Any]] = fresh(dict)
     track_processes: dict[str, Draft[Any]] = fresh(dict)
     bfd_instances: dict[str, Draft[Any]] = fresh(dict)

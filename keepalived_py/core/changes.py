@@ -353,12 +353,16 @@ def _perhaps_end(turn: Turn, node: Node, event: ev.ScriptFinished) -> None:
             return
 
 
+def _found(event: ev.ScriptFinished) -> str:
+    return event.text or f"status {event.status}, signal {event.signal}"
+
+
 def _why(event: objects.ObjectEvent, found: objects.Objects) -> Why:
     match event:
         case ev.ScriptFinished():
             run = found.scripts.get(event.name)
             verdict = "succeeded" if run is not None and run.good else "failed"
-            return Why(f"check {event.name} {verdict}", f"status {event.status}, signal {event.signal}")
+            return Why(f"check {event.name} {verdict}", _found(event))
         case ev.FileRead():
             return Why(f"tracked file {event.name} changed", f"it reads {event.value}")
         case ev.ProcessesCounted():

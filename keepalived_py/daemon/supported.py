@@ -36,12 +36,13 @@ class Runnable(Record):
 
 
 def runnable(configuration: Configuration) -> Runnable:
-    """Leave out check scripts that nobody tracks, and name what has no effect."""
+    """Leave out scripts and checks that nobody tracks, and name what has no effect."""
     owners: tuple[Instance | SyncGroup, ...] = (*configuration.instances, *configuration.groups)
-    tracked = {track.name for owner in owners for track in owner.track_scripts}
+    tracked = {track.name for owner in owners for track in (*owner.track_scripts, *owner.track_checks)}
     kept = replace(
         configuration,
         scripts=tuple(script for script in configuration.scripts if script.name in tracked),
+        checks=tuple(check for check in configuration.checks if check.name in tracked),
     )
     return Runnable(kept, tuple(_idle(configuration)))
 

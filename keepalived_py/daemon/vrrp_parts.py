@@ -27,6 +27,7 @@ from keepalived_py.election.vrrp import VrrpShell
 from keepalived_py.model import effects as fx
 from keepalived_py.model import events as ev
 from keepalived_py.model.config import Configuration, Instance
+from keepalived_py.probes.server_checks import ServerChecks
 from keepalived_py.probes.tcp import TcpProbes
 from keepalived_py.system.clocks import boottime
 from keepalived_py.system.devices import Devices
@@ -68,6 +69,7 @@ class Parts:
         self._processes = ProcessWatch(self._feed, self._say, home_namespace)
         self._followers = Followers(Fifos(of_vrrp, log.info, runner), log)
         self._probes = TcpProbes(self._feed)
+        self._servers = ServerChecks(self._feed, self._say)
         self._configuration = Configuration()
         self._sessions: dict[str, bfd_lines.BfdLine] = {}
         self._firewall: Firewall
@@ -79,7 +81,8 @@ class Parts:
     async def open(self, configuration: Configuration) -> VrrpShell:
         """The shell for `configuration`, with everything it needs there; raises OSError.
 
-        The processes that watch files and processes or send mails are forked before there is any thread.
+        The processes that watch files and processes, ask servers or send mails are forked before there is
+        any thread.
         """
         self._runner.all_groups = configuration.globals.set_supplementary_groups
         initialise(configuration.track_files, self._umask, self._say)
@@ -87,6 +90,7 @@ class Parts:
             *await self._files.follow(configuration),
             *await self._processes.follow(configuration),
         ]
+        await self._servers.follow(configuration)
         self._followers.prepare(configuration)
         self._log.detail("Registering Kernel netlink reflector")
         self._log.detail("Registering Kernel netlink command channel")
@@ -112,6 +116,7 @@ class Parts:
             devices=self._devices,
             fifos=self._followers,
             probes=self._probes,
+            servers=self._servers,
             log=self._log,
             now=now,
             wall_clock_s=lambda: int(time.time()),
@@ -134,6 +139,7 @@ class Parts:
             *await self._files.follow(configuration),
             *await self._processes.follow(configuration),
         ]
+        await self._servers.follow(configuration)
         planned = await self._planned(configuration)
         await self._devices.add(planned)
         await self._follow(planned)
@@ -172,6 +178,7 @@ class Parts:
         self._files.close()
         self._processes.close()
         self._probes.close()
+        self._servers.close()
         if release:
             await self._devices.restore()
             await self._firewall.clear()

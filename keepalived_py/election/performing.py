@@ -40,6 +40,9 @@ class Performer:
             case fx.RunProbe():
                 machine.probes.connect(effect)
                 return fx.Done()
+            case fx.AskServer():
+                machine.servers.ask(effect)
+                return fx.Done()
             case fx.WriteFifo():
                 machine.fifos.write(effect.line)
                 return fx.Done()
@@ -56,7 +59,7 @@ class Performer:
 def lane_of(effect: fx.Effect) -> str:
     """The lane that `effect` waits in."""
     match effect:
-        case fx.RunCheck() | fx.RunProbe():
+        case fx.RunCheck() | fx.RunProbe() | fx.AskServer():
             return f"script {effect.name}"
         case fx.RunNotify() | fx.WriteFifo():
             return lane_of_owner(effect.owner)

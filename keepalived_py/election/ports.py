@@ -69,8 +69,13 @@ class ProbesPort(Protocol):
     """Connects to ports; the outcome comes back through `VrrpShell.feed` as `ScriptFinished`."""
 
     def connect(self, probe: fx.RunProbe) -> None: ...
-
     def close(self) -> None: ...
+
+
+class ServersPort(Protocol):
+    """Makes health checks of servers; the outcome comes back through `VrrpShell.feed` as `ScriptFinished`."""
+
+    def ask(self, order: fx.AskServer) -> None: ...
 
 
 class GatePort(Protocol):
@@ -139,6 +144,7 @@ class Machine:
     devices: DevicesPort
     fifos: FifosPort
     probes: ProbesPort
+    servers: ServersPort
     log: LogPort
     now: Callable[[], Micros]
     wall_clock_s: Callable[[], int]

@@ -52,7 +52,7 @@ _TOLD_AT_ONCE = 64
 # What is done on adverts alone before the rest of it is begun.
 _STEPS_AT_ONCE = 64
 # Effects whose outcome the core does not ask for.
-_UNTOLD = (fx.SendNeighbour, fx.RunNotify, fx.RunCheck, fx.RunProbe, fx.WriteFifo)
+_UNTOLD = (fx.SendNeighbour, fx.RunNotify, fx.RunCheck, fx.RunProbe, fx.AskServer, fx.WriteFifo)
 
 Told = ev.EffectDone | ev.AddressAdded
 

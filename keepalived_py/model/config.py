@@ -50,7 +50,8 @@ class Configuration(Record):
 
     The records of virtual servers, BFD sessions, tracked files and processes
     and interfaces are those of the model modules named like them, which are
-    loaded only with a file that has some.  `cluster`: what a keep-vip file
+    loaded only with a file that has some.  `checks` are the health checks that instances track; no
+    script has the name of one.  `cluster`: what a keep-vip file
     describes; the instance and checks that follow from it stand in their places.  `raft`: the
     members that elect by quorum (`model.raft.RaftCluster`).  `devices` are worked out from the
     instances when the program starts (`core.holder.devices`), not configured.
@@ -60,6 +61,7 @@ class Configuration(Record):
     instances: tuple[Instance, ...] = ()
     groups: tuple[SyncGroup, ...] = ()
     scripts: tuple[CheckScript, ...] = ()
+    checks: tuple[CheckScript, ...] = ()
     track_files: tuple[Any, ...] = ()
     track_processes: tuple[Any, ...] = ()
     bfd_instances: tuple[Any, ...] = ()

@@ -188,6 +188,17 @@ class RunProbe:
 
 
 @dataclass(frozen=True, slots=True)
+class AskServer:
+    """Run a health check (of a WebCheck: all its pages); its end comes back as `ScriptFinished`.
+
+    The check is one of `Configuration.checks`, known by its name.
+    """
+
+    name: ScriptName
+    timeout_us: Micros
+
+
+@dataclass(frozen=True, slots=True)
 class EndProgram:
     """End the whole program with exit code 1, so that whoever watches over it starts it anew."""
 
@@ -230,6 +241,7 @@ Effect = (
     | RunNotify
     | RunCheck
     | RunProbe
+    | AskServer
     | EndProgram
     | WriteFifo
     | RoleChanged

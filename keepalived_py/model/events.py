@@ -138,12 +138,16 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class ScriptFinished:
-    """A check script ended: by exit `status`, by `signal`, or killed after its time limit."""
+    """A check script ended: by exit `status`, by `signal`, or killed after its time limit.
+
+    A check of a server ends with status 0 or 1; `text` says to a person what was found.
+    """
 
     name: ScriptName
     status: int = 0
     signal: int = 0
     timed_out: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

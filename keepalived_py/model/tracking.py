@@ -8,12 +8,16 @@ the top level and may be watched by many.
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import InterfaceName, ScriptName
 from keepalived_py.base.record import Record
 from keepalived_py.model.cluster import Endpoint
 from keepalived_py.model.scripts import Command
+
+if TYPE_CHECKING:  # loaded only with a file that has health checks
+    from keepalived_py.model.checks import ConnectedCheck
 
 
 class TrackedScript(Record):
@@ -22,6 +26,10 @@ class TrackedScript(Record):
     name: ScriptName
     weight: int = 0
     reverse: bool = False
+
+
+class TrackedCheck(TrackedScript):
+    """A server's check in a `track_check` block; as a script in every way."""
 
 
 class TrackedInterface(Record):
@@ -57,11 +65,12 @@ class TrackedBfd(Record):
 
 
 class CheckScript(Record):
-    """A `vrrp_script`: run every `interval_us`, start to start; killed after `timeout_us`.
+    """A `vrrp_script` or `vrrp_check`: run every `interval_us`, start to start; ended after `timeout_us`.
 
     `weight` and `reverse` are the defaults of those who track it; `init_failed`:
     it counts as failed until it was good `rise` times.  `connect`: in place of the command, a TCP
-    port that must accept a connection.  `ends_program`: when it fails and this machine is
+    port that must accept a connection.  `asks` (of a `vrrp_check`): in place of the command, a server
+    that must answer; its `connect_ip` is not None.  `ends_program`: when it fails and this machine is
     MASTER of an instance that tracks it, the program ends.
     """
 
@@ -75,6 +84,7 @@ class CheckScript(Record):
     reverse: bool = False
     init_failed: bool = False
     connect: Endpoint | None = None
+    asks: ConnectedCheck | None = None
     ends_program: bool = False
 
 

@@ -13,6 +13,7 @@ from keepalived_py.model.network import Route, Rule, VirtualAddress
 from keepalived_py.model.scripts import Command
 from keepalived_py.model.tracking import (
     TrackedBfd,
+    TrackedCheck,
     TrackedFile,
     TrackedInterface,
     TrackedProcess,
@@ -189,6 +190,7 @@ class Instance(Record, secret=("auth_data",)):
     addresses: tuple[VirtualAddress, ...] = ()
     excluded_addresses: tuple[VirtualAddress, ...] = ()
     track_scripts: tuple[TrackedScript, ...] = ()
+    track_checks: tuple[TrackedCheck, ...] = ()
     track_interfaces: tuple[TrackedInterface, ...] = ()
     track_primary: bool = True
     notifies: Notifies = Notifies()
@@ -260,6 +262,7 @@ class SyncGroup(Record):
     notifies: Notifies = Notifies()
     tracking_weight: bool = False
     track_scripts: tuple[TrackedScript, ...] = ()
+    track_checks: tuple[TrackedCheck, ...] = ()
     track_interfaces: tuple[TrackedInterface, ...] = ()
     track_files: tuple[TrackedFile, ...] = ()
     track_processes: tuple[TrackedProcess, ...] = ()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from keepalived_py.base.clock import Micros, as_seconds
 from keepalived_py.base.errors import FatalStart
 from keepalived_py.model.check_events import CheckResult, Ending, StartCheck, Target
-from keepalived_py.model.checks import ConnectedCheck, WebCheck
+from keepalived_py.model.checks import ConnectedCheck, SslGet, WebCheck
 from keepalived_py.system.helper import tell, told
 from keepalived_py.system.loop import now
 
@@ -63,6 +63,7 @@ class _Serving:
         self._probes = Probes(now, self._say)
         self._checks: dict[str, ConnectedCheck] = {}
         self._pieces: list[str] = []
+        self._unusable = ""  # why there can be no TLS
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -93,23 +94,26 @@ class _Serving:
         # It comes from the process that forked us, over a socket without a name.
         settings, self._checks = pickle.loads(base64.b64decode("".join(self._pieces)))
         self._pieces.clear()
+        self._unusable = ""
         try:
             self._probes.follow_checks(tuple(self._checks.values()), settings)
         except FatalStart as fault:
-            self._say(str(fault))
+            self._unusable = str(fault)
+            self._say(self._unusable)
         tell(self._connection, {"ready": message["number"]})
 
     async def _ask(self, message: Any) -> None:
         check = self._checks.get(message["ask"])
         if check is None:
             return
-        try:
-            async with asyncio.timeout(as_seconds(Micros(message["limit_us"]))):
-                result = await ask(self._probes, message["number"], check)
-        except TimeoutError:
-            return
-        except FatalStart as fault:
-            result = CheckResult(False, Ending.BROKEN, None, str(fault))
+        if self._unusable and isinstance(check, SslGet):
+            result = CheckResult(False, Ending.BROKEN, None, self._unusable)
+        else:
+            try:
+                async with asyncio.timeout(as_seconds(Micros(message["limit_us"]))):
+                    result = await ask(self._probes, message["number"], check)
+            except TimeoutError:
+                return
         answer = {"check": message["ask"], "number": message["number"], "good": result.good}
         tell(self._connection, {**answer, "text": _shown(result)})
 

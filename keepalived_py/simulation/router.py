@@ -19,6 +19,7 @@ from keepalived_py.model.effects import (
     AddAddress,
     AddRoute,
     AddRule,
+    AskServer,
     BlockAddresses,
     CreateDevice,
     DeleteAddress,
@@ -401,7 +402,7 @@ class Router:
                 waiting.append(effect)
             case CreateDevice():
                 raise RuleBroken("effects", f"{self.name} has no devices: {effect}")
-            case RunProbe() | EndProgram():
+            case RunProbe() | AskServer() | EndProgram():
                 raise RuleBroken("effects", f"{self.name} has no such check: {effect}")
             case _:
                 assert_never(effect)

@@ -26,6 +26,7 @@ class Courier:
 
     `said` gets its log lines (and whether they are details).  `begin_again` is called when it was
     replaced by another one, which knows nothing; what the first one had not done is not done.
+    `news` gets whatever else it tells.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class Courier:
         said: Callable[[str, bool], None],
         lost: Lost,
         begin_again: Callable[[], None],
+        news: Callable[[Any], None] = lambda message: None,
     ) -> None:
         self._said = said
         self._lost = lost
+        self._news = news
         self._waiting: deque[Message] = deque()
         self._again: asyncio.TimerHandle | None = None
         self._done = asyncio.Event()
@@ -89,5 +92,7 @@ class Courier:
     def _heard(self, message: Any) -> None:
         if "log" in message:
             self._said(message["log"], message.get("detail", False))
-        else:
+        elif "done" in message:
             self._done.set()
+        else:
+            self._news(message)

@@ -172,7 +172,7 @@ def test_waiting_in_vain(rs: Called, daemon: Daemon) -> None:
         (("weight", "10.5.0.1", "10.5.0.12", "70000"), "70000 is not a weight from 0 to 65535"),
         (("drain", "10.5.0.1"), "the following arguments are required: RS"),
         (("enable", "10.5.0.1", "10.5.0.12", "--persist"), "unrecognized arguments: --persist"),
-        ((), "the following arguments are required"),
+        (("shoot",), "invalid choice: 'shoot'"),
     ],
 )
 def test_what_is_wrong_is_said(words: tuple[str, ...], error: str, rs: Called) -> None:

@@ -227,6 +227,7 @@ ENTRIES: dict[str, tuple[str, ...]] = {
     "unicast_peer": ("10.1.0.%d", "10.1.9.%d min_ttl 5 max_ttl 9"),
     "track_interface": ("eth1 weight %d", "eth0"),
     "track_script": ("S weight %d", "S weight -%d reverse"),
+    "track_check": ("C weight %d", "C weight -%d reverse"),
     "track_file": ("F weight %d",),
     "track_process": ("P weight %d",),
     "notification_email": ("me%d@example.com",),
@@ -240,6 +241,7 @@ HEADERS = {
     "vrrp_instance": "VI",
     "vrrp_sync_group": "VG",
     "vrrp_script": "S",
+    "vrrp_check": "C",
     "track_file": "F",
     "vrrp_track_process": "P",
     "virtual_server": "10.1.0.50 80",
@@ -251,6 +253,7 @@ HEADERS = {
 NEEDED = {
     "vrrp_instance": ["interface eth0", "virtual_router_id 51"],
     "vrrp_script": ["script /bin/true"],
+    "vrrp_check": ["TCP_CHECK {", "connect_ip 10.1.0.3", "connect_port 80", "}"],
     "track_file": ["file /tmp/x"],
     "vrrp_track_process": ["process nginx"],
     "virtual_server": ["lvs_sched rr", "lvs_method NAT", "protocol TCP"],

@@ -71,8 +71,29 @@ TWO = instance(name="VI_2", vrid=8, vip="10.1.0.101/16")
 SERVERS = "real_server 10.1.0.5 80 {\n}\nreal_server 10.1.0.6 80 {\n}\n"
 SERVICE = f"virtual_server 10.1.0.100 80 {{\nlvs_sched rr\nprotocol TCP\n{SERVERS}}}\n"
 
+
+def check(where: str = "10.1.0.1", more: str = "") -> str:
+    return f"vrrp_check web {{\nTCP_CHECK {{\nconnect_ip {where}\nconnect_port 80\n{more}\n}}\n}}\n"
+
+
+CHECKED = "track_check {\nweb\n}"
+
 # code, text, the line it stands at, a part of the message
 FINDINGS = [
+    ("check-own-address", check("10.1.0.100") + instance(CHECKED), 3, "an address of VI_1"),
+    (
+        "check-own-address",
+        check("10.1.0.101") + instance() + TWO + group("VI_1", "VI_2", lines=CHECKED),
+        3,
+        "an address of VI_2",
+    ),
+    ("check-connect-timeout", check(more="connect_timeout 1") + instance(CHECKED), 5, "before its connect"),
+    (
+        "script-timeout",
+        check(more="}\ntimeout 3\nTCP_CHECK {") + instance(CHECKED),
+        6,
+        "vrrp_check web may run",
+    ),
     ("nopreempt-weight", SECURE + script() + instance(f"nopreempt\n{TRACK}"), 14, "chk"),
     (
         "weight-at-limit",
@@ -218,6 +239,7 @@ def test_every_lint_is_found_once_at_least_and_has_its_section() -> None:
 
 
 GOOD = [
+    check() + instance(CHECKED),
     instance("state BACKUP\npriority 150\nnopreempt"),
     instance("nopreempt\ntrack_interface {\neth1\n}"),
     "global_defs {\nvrrp_version 3\nvrrp_strict\n}\n" + instance("accept"),

@@ -44,3 +44,11 @@ def test_what_vrrp_can_do_is_run_as_it_is(tmp_path: Path, lines: str) -> None:
     found = judged(tmp_path, instance(lines) + instance("", "VI_2", 52))
     assert [one.name for one in found.configuration.instances] == ["VI_1", "VI_2"]
     assert found.idle == ()
+
+
+def test_a_check_that_nobody_tracks_is_not_made(tmp_path: Path) -> None:
+    checks = "".join(
+        f"vrrp_check {name} {{\nTCP_CHECK {{\nconnect_ip 10.1.0.5\nconnect_port 80\n}}\n}}\n" for name in "ab"
+    )
+    found = judged(tmp_path, checks + instance("track_check {\na\n}"))
+    assert [one.name for one in found.configuration.checks] == ["a"]

@@ -95,6 +95,9 @@ class Recorder:
     def connect(self, probe: fx.RunProbe) -> None:
         self.done.append(f"connect {probe.endpoint}")
 
+    def ask(self, order: fx.AskServer) -> None:
+        self.done.append(f"ask {order.name}")
+
     async def finish(self, limit_s: float) -> None:
         self.done.append("scripts finished")
 
@@ -154,6 +157,7 @@ def live(recorder: Recorder, seconds: float, *instances: Instance) -> None:
             devices=recorder,
             fifos=recorder,
             probes=recorder,
+            servers=recorder,
             log=recorder,
             now=now,
             wall_clock_s=lambda: 0,

@@ -63,6 +63,7 @@ def live(
             devices=recorder,
             fifos=recorder,
             probes=recorder,
+            servers=recorder,
             log=recorder,
             now=now,
             wall_clock_s=lambda: 0,

@@ -93,10 +93,13 @@ def test_whoever_asks_on_before_the_answer_is_cut(serving: Serving) -> None:
 def test_an_answer_for_somebody_who_left_does_not_reach_the_next(serving: Serving) -> None:
     later = Later()
     serving.replies = [later, Later()]
-    serving.connect(b"x\n").close()
+    with serving.connect(b"x\n"):
+        serving.run()
+        (before,) = serving.watched - {serving.server.descriptors()[0]}
     serving.run()
     with serving.connect(b"y\n") as other:  # it gets the same descriptor
         serving.run()
+        assert before in serving.watched
         later.settle({"ok": True})
         assert select.select([other], [], [], 0)[0] == []
 

@@ -213,10 +213,10 @@ def test_the_helper_is_there_only_when_there_is_something_to_do() -> None:
     async def run() -> None:
         helper = SyncHelper(print)
         helper.apply((), None)
-        assert not helper.helper_pid
+        assert helper.helper_pid == 0
         helper.apply((StopSync(SyncRole.BACKUP, 7, DAEMON),), "no such namespace")
         assert helper.helper_pid
         await helper.finish(LIMIT_S)
-        assert not helper.helper_pid
+        assert helper.helper_pid == 0
 
     asyncio.run(run())

@@ -111,6 +111,15 @@ BLOCKS: list[Keyword[Any]] = [
         attribute="scripts",
     ),
     lazy(
+        "vrrp_check",
+        "vrrp_check",
+        "<NAME>",
+        "a server whose health instances track",
+        required=True,
+        attribute="checks",
+        extension=True,
+    ),
+    lazy(
         "vrrp_track_process",
         "track_process",
         "<NAME>",

@@ -42,6 +42,7 @@ def opened(run: Run, target: Written, at: Directive) -> Draft[SyncGroup] | None:
         members=None,
         track_interfaces=[],
         track_scripts=[],
+        track_checks=[],
         track_files=[],
         track_processes=[],
         track_bfds=[],

@@ -16,6 +16,7 @@ from keepalived_py.config.document import Directive
 from keepalived_py.config.schema import Block, Keyword, Run
 from keepalived_py.model.tracking import (
     TrackedBfd,
+    TrackedCheck,
     TrackedFile,
     TrackedInterface,
     TrackedProcess,
@@ -30,6 +31,7 @@ class Kind(Record):
 
     `limit`: weights are read up to it.  `soft`: +/-254 is then made 253.
     `drops`: an unknown word behind the weight makes the entry useless.
+    `extension`: keepalived has no such list.
     """
 
     keyword: str
@@ -45,6 +47,7 @@ class Kind(Record):
     limit: int = 254
     soft: bool = False
     drops: bool = False
+    extension: bool = False
 
 
 INTERFACE = Kind(
@@ -71,6 +74,19 @@ SCRIPT = Kind(
     "({owner}) track script {name}: weight must be between [-253..253] inclusive, ignoring...",
     "({owner}) unknown track_script {name} weight option {word} - ignoring",
     soft=True,
+)
+CHECK = Kind(
+    "track_check",
+    "track_checks",
+    "checks",
+    TrackedCheck,
+    "({owner}) track check {name} not found, ignoring...",
+    "({owner}) unknown track check option {word} - ignoring",
+    "({owner}) weight without value specified for track check {name} - ignoring",
+    "({owner}) track check {name}: weight must be between [-253..253] inclusive, ignoring...",
+    "({owner}) unknown track_check {name} weight option {word} - ignoring",
+    soft=True,
+    extension=True,
 )
 FILE = Kind(
     "track_file",
@@ -111,6 +127,7 @@ BFD = Kind(
 _HELP = {
     "track_interface": "interfaces whose loss is a fault, or changes the priority by a weight",
     "track_script": "scripts whose result is a fault, or changes the priority by a weight",
+    "track_check": "servers whose check is a fault if it fails, or changes the priority by a weight",
     "track_file": "files whose number is a fault, or changes the priority by a weight",
     "track_process": "processes whose absence is a fault, or changes the priority by a weight",
     "track_bfd": "BFD sessions whose loss is a fault, or changes the priority by a weight",
@@ -265,7 +282,8 @@ def _keyword(kind: Kind) -> Keyword[Any]:
         block=_block(kind),
         open=lists.opened,
         attribute=kind.attribute,
+        extension=kind.extension,
     )
 
 
-KEYWORDS: tuple[Keyword[Any], ...] = tuple(map(_keyword, (INTERFACE, SCRIPT, FILE, PROCESS, BFD)))
+KEYWORDS: tuple[Keyword[Any], ...] = tuple(map(_keyword, (INTERFACE, SCRIPT, CHECK, FILE, PROCESS, BFD)))

@@ -67,6 +67,7 @@ def new_instance(name: str, at: Directive) -> Draft[Instance]:
         rules=[],
         track_interfaces=[],
         track_scripts=[],
+        track_checks=[],
         track_files=[],
         track_processes=[],
         track_bfds=[],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from keepalived_py.base.clock import Micros
 from keepalived_py.base.names import ScriptName
@@ -15,7 +16,7 @@ from keepalived_py.config.blocks.values import TIMER_SECONDS, integer
 from keepalived_py.config.blocks.weights import REVERSE, WHOLE_RECORD, show_weight, weight_schema
 from keepalived_py.config.document import Directive
 from keepalived_py.config.draft import Draft
-from keepalived_py.config.schema import FAILED, Block, Run, block
+from keepalived_py.config.schema import FAILED, Block, Keyword, Run, block
 from keepalived_py.config.written import Written
 from keepalived_py.model.scripts import Command
 from keepalived_py.model.tracking import CheckScript
@@ -25,6 +26,7 @@ LARGEST_WEIGHT = 253
 MICROSECONDS = 1_000_000
 MILLISECOND = 1_000
 FRACTIONS_SINCE = "2.3.2"
+SCRIPT = "vrrp_script"
 LATER = "\0"  # parts a name from a number: no name that is written holds it
 
 Script = Draft[CheckScript]
@@ -37,9 +39,19 @@ def _script(run: Run, target: Script, at: Directive) -> None:
         target.given["command"] = at
 
 
-def _seconds(run: Run, at: Directive) -> int | None:
-    """A period in microseconds: whole seconds, from 2.3.2 on with up to three decimals."""
-    if run.compat < FRACTIONS_SINCE:
+def _kind(target: Script) -> str:
+    """Which of the two blocks is read, in the words of messages: "vrrp script" or "vrrp check"."""
+    return target.header.keyword.replace("_", " ")
+
+
+def _whole(run: Run, target: Script) -> bool:
+    """Whether periods are whole seconds: scripts, to versions before 2.3.2."""
+    return run.compat < FRACTIONS_SINCE and target.header.keyword == SCRIPT
+
+
+def _seconds(run: Run, target: Script, at: Directive) -> int | None:
+    """A period in microseconds, with up to three decimals unless it must be whole seconds."""
+    if _whole(run, target):
         whole = integer(run, at, at.words[1], 0, TIMER_SECONDS)
         return None if whole is None else whole * MICROSECONDS
     value = fixed_point(run, at, at.words[1], 0, TIMER_SECONDS * 1000, 3, lenient=True)
@@ -47,18 +59,18 @@ def _seconds(run: Run, at: Directive) -> int | None:
 
 
 def _interval(run: Run, target: Script, at: Directive) -> object:
-    word, value = at.words[1], _seconds(run, at)
-    title = f"({target.name}): vrrp script interval"
+    word, value = at.words[1], _seconds(run, target, at)
+    title = f"({target.name}): {_kind(target)} interval"
     if value is None:
-        least = "1" if run.compat < FRACTIONS_SINCE else "0.001"
+        least = "1" if _whole(run, target) else "0.001"
         run.error(f"{title} '{word}' must be between {least} and {TIMER_SECONDS} - ignoring", at, word=1)
         return FAILED
     return _not_zero(run, at, title, value)
 
 
 def _timeout(run: Run, target: Script, at: Directive) -> object:
-    value = _seconds(run, at)
-    title = f"({target.name}): vrrp script timeout"
+    value = _seconds(run, target, at)
+    title = f"({target.name}): {_kind(target)} timeout"
     if value is None:
         run.error(f"{title} '{at.words[1]}' invalid - ignoring", at, word=1)
         return FAILED
@@ -76,7 +88,8 @@ def _weight(run: Run, target: Script, at: Directive) -> None:
     word = at.words[1]
     value = integer(run, at, word, -LARGEST_WEIGHT, LARGEST_WEIGHT)
     if value is None:
-        run.error(f"vrrp_script {target.name} weight {word} must be in [-253, 253]", at, word=1)
+        title = target.header.keyword
+        run.error(f"{title} {target.name} weight {word} must be in [-253, 253]", at, word=1)
     else:
         target.weight = value
         target.given["weight"] = at
@@ -85,7 +98,7 @@ def _weight(run: Run, target: Script, at: Directive) -> None:
             target.reverse = True
         else:
             run.error(
-                f"vrrp_script {target.name} unknown weight option {at.words[2]}",
+                f"{target.header.keyword} {target.name} unknown weight option {at.words[2]}",
                 at,
                 word=2,
                 expected="reverse",
@@ -139,8 +152,75 @@ def _show_user(command: Command) -> Iterable[str]:
     return (" ".join(names),) if names else ()
 
 
+_INTERVAL: Keyword[Any] = values.converted(
+    "interval",
+    "interval_us",
+    _interval,
+    "<DEC 0..4294>",
+    default="1",
+    unit="s",
+    show=values.show_seconds,
+    schema={"type": "number", "exclusiveMinimum": 0, "maximum": TIMER_SECONDS},
+    help="time from one start to the next; fractions of a script since keepalived 2.3.2",
+)
+_TIMEOUT: Keyword[Any] = values.converted(
+    "timeout",
+    "timeout_us",
+    _timeout,
+    "<DEC 0..4294>",
+    default="interval",
+    unit="s",
+    show=values.show_seconds,
+    schema={"type": "number", "exclusiveMinimum": 0, "maximum": TIMER_SECONDS},
+    help="run time after which it is stopped and has failed; fractions of a script since keepalived 2.3.2",
+)
+_WEIGHT: Keyword[Any] = values.custom(
+    "weight",
+    _weight,
+    "<INT -253..253> [reverse]",
+    default="0",
+    attribute=WHOLE_RECORD,
+    show=show_weight(0),
+    schema=weight_schema(LARGEST_WEIGHT),
+    options=(REVERSE,),
+    help="change of priority: a positive one while it is good, a negative one while it is not; "
+    "0 makes a failure a fault",
+)
+_INIT_FAIL: Keyword[Any] = values.flag(
+    "init_fail", "init_failed", help="counts as failed until it has been good often enough"
+)
+
+
+def _rise_and_fall(kind: str) -> list[Keyword[Any]]:
+    return [
+        values.number(
+            "rise",
+            "rise",
+            1,
+            LARGEST,
+            f"({{name}}): vrrp {kind} rise value '{{word}}' invalid, defaulting to 1",
+            default="1",
+            help="successes in a row before it counts as good",
+        ),
+        values.number(
+            "fall",
+            "fall",
+            1,
+            LARGEST,
+            f"({{name}}): vrrp {kind} fall value '{{word}}' invalid, defaulting to 1",
+            default="1",
+            help="failures in a row before it counts as bad",
+        ),
+    ]
+
+
+def schedule(kind: str) -> list[Keyword[Any]]:
+    """How often it runs and what its results do, the same for a "script" and a "check"."""
+    return [_INTERVAL, _TIMEOUT, _WEIGHT, *_rise_and_fall(kind), _INIT_FAIL]
+
+
 BLOCK: Block[Script] = block(
-    "vrrp_script",
+    SCRIPT,
     [
         values.custom(
             "script",
@@ -152,58 +232,10 @@ BLOCK: Block[Script] = block(
             schema={"type": "string"},
             help="the command to run, in quotes if it has arguments; </path tests that a file exists",
         ),
-        values.converted(
-            "interval",
-            "interval_us",
-            _interval,
-            "<DEC 0..4294>",
-            default="1",
-            unit="s",
-            show=values.show_seconds,
-            schema={"type": "number", "exclusiveMinimum": 0, "maximum": TIMER_SECONDS},
-            help="time from one start to the next; fractions since keepalived 2.3.2",
-        ),
-        values.converted(
-            "timeout",
-            "timeout_us",
-            _timeout,
-            "<DEC 0..4294>",
-            default="interval",
-            unit="s",
-            show=values.show_seconds,
-            schema={"type": "number", "exclusiveMinimum": 0, "maximum": TIMER_SECONDS},
-            help="run time after which it is stopped and has failed; fractions since keepalived 2.3.2",
-        ),
-        values.custom(
-            "weight",
-            _weight,
-            "<INT -253..253> [reverse]",
-            default="0",
-            attribute=WHOLE_RECORD,
-            show=show_weight(0),
-            schema=weight_schema(LARGEST_WEIGHT),
-            options=(REVERSE,),
-            help="change of priority: a positive one while it is good, a negative one while it is not; "
-            "0 makes a failure a fault",
-        ),
-        values.number(
-            "rise",
-            "rise",
-            1,
-            LARGEST,
-            "({name}): vrrp script rise value '{word}' invalid, defaulting to 1",
-            default="1",
-            help="successes in a row before it counts as good",
-        ),
-        values.number(
-            "fall",
-            "fall",
-            1,
-            LARGEST,
-            "({name}): vrrp script fall value '{word}' invalid, defaulting to 1",
-            default="1",
-            help="failures in a row before it counts as bad",
-        ),
+        _INTERVAL,
+        _TIMEOUT,
+        _WEIGHT,
+        *_rise_and_fall("script"),
         values.custom(
             "user",
             _user,
@@ -214,7 +246,7 @@ BLOCK: Block[Script] = block(
             schema={"type": "string"},
             help="the user and group it runs as",
         ),
-        values.flag("init_fail", "init_failed", help="counts as failed until it has been good often enough"),
+        _INIT_FAIL,
     ],
     record=CheckScript,
     show_header=lambda record: values.quoted(record.name),

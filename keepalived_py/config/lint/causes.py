@@ -22,6 +22,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "authentication": ("auth_pass", "auth_type"),
     "empty-group": ("group",),
     "empty-server-group": (),
+    "missing-check": (),
     "missing-keyword": ("name", "track_file"),
     "missing-router-id": ("virtual_router_id",),
     "missing-script": ("misc_path", "script"),
@@ -37,6 +38,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
 # Complaints that name a thing which is not there: what things, in which blocks they are defined.
 NAMED = (
     (re.compile(r"track script (?P<name>\S+) not found"), "vrrp_script"),
+    (re.compile(r"track check (?P<name>\S+) not found"), "vrrp_check"),
     (re.compile(r"track(?:_| )file (?P<name>\S+) not found"), "track_file"),
     (re.compile(r"track process (?P<name>\S+) not found"), "vrrp_track_process"),
     (re.compile(r"track bfd (?P<name>\S+) not found|BFD (?P<other>\S+) not configured"), "bfd_instance"),
@@ -108,9 +110,9 @@ def _drops(one: Diagnostic) -> bool:
 
 
 def _misses(other: Diagnostic, unused: Diagnostic) -> bool:
-    """Whether the other complaint misses the script that this one calls unused."""
+    """Whether the other complaint misses the script or check that this one calls unused."""
     missed = reference(other)
-    return missed is not None and f"script {missed.name} is not used" in unused.message
+    return missed is not None and f" {missed.name} is not used" in unused.message
 
 
 def _cause(
@@ -121,7 +123,7 @@ def _cause(
         block = scene.places.block(missing.keyword, missing.name)
         said = inside.get(id(block), ())
         return next((other for other, _ in said if other is not one and _drops(other)), None)
-    if one.code == "unused-script":
+    if one.code in ("unused-script", "unused-check"):
         return next((other for other in every if _misses(other, one)), None)
     words = FOLLOWS.get(one.code)
     block = next((each for each in reversed(chain) if each.body is not None), None)

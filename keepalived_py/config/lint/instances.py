@@ -23,6 +23,7 @@ keepalive keepaliv mypass pass passw0rd password secret test vrrp
 """
 TRACK_LISTS = {
     "track_scripts": "track_script",
+    "track_checks": "track_check",
     "track_interfaces": "track_interface",
     "track_files": "track_file",
     "track_processes": "track_process",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from keepalived_py.config.lint import addresses, groups, instances, kernel, raft, scripts, servers
+from keepalived_py.config.lint import addresses, checks, groups, instances, kernel, raft, scripts, servers
 from keepalived_py.config.lint.advice import Lint, Subject
 from keepalived_py.config.lint.places import Switches
 from keepalived_py.diagnostics.report import Diagnostic
@@ -14,6 +14,7 @@ LINTS: tuple[Lint, ...] = (
     *addresses.LINTS,
     *groups.LINTS,
     *scripts.LINTS,
+    *checks.LINTS,
     *servers.LINTS,
     *kernel.LINTS,
     *raft.LINTS,

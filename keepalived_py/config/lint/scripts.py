@@ -19,6 +19,7 @@ from keepalived_py.config.lint.advice import Advice, Lint, Subject
 from keepalived_py.config.lint.places import inside, nearest
 from keepalived_py.config.script_security import Access, check
 from keepalived_py.diagnostics.report import Severity
+from keepalived_py.model.tracking import CheckScript
 
 COMMANDS = frozenset(
     (
@@ -200,25 +201,31 @@ def _shell(subject: Subject) -> Iterator[Advice]:
             )
 
 
+def _repeated(subject: Subject) -> Iterator[tuple[str, CheckScript]]:
+    """Scripts and checks of servers, each with the keyword of its block."""
+    yield from (("vrrp_script", one) for one in subject.configuration.scripts)
+    yield from (("vrrp_check", one) for one in subject.configuration.checks)
+
+
 def _timeout(subject: Subject) -> Iterator[Advice]:
-    for one in subject.configuration.scripts:
+    for keyword, one in _repeated(subject):
         if one.timeout_us > one.interval_us:
             yield Advice(
-                f"vrrp_script {one.name} may run for {one.timeout_us / SECOND:g} s but is due every "
+                f"{keyword} {one.name} may run for {one.timeout_us / SECOND:g} s but is due every "
                 f"{one.interval_us / SECOND:g} s: while one run hangs, the next ones are left out",
-                nearest(subject.places.block("vrrp_script", one.name), "timeout", "interval"),
+                nearest(subject.places.block(keyword, one.name), "timeout", "interval"),
                 expected="a timeout not longer than the interval",
             )
 
 
 def _slow(subject: Subject) -> Iterator[Advice]:
-    for one in subject.configuration.scripts:
+    for keyword, one in _repeated(subject):
         longest = one.interval_us * one.fall
         if longest > SLOW_TO_FAIL_US:
             yield Advice(
-                f"vrrp_script {one.name}: {one.fall} failures {one.interval_us / SECOND:g} s apart, "
+                f"{keyword} {one.name}: {one.fall} failures {one.interval_us / SECOND:g} s apart, "
                 f"so a fault counts only after up to {longest / SECOND:g} s",
-                nearest(subject.places.block("vrrp_script", one.name), "fall", "interval"),
+                nearest(subject.places.block(keyword, one.name), "fall", "interval"),
             )
 
 
@@ -232,6 +239,10 @@ LINTS = (
     Lint("script-not-executable", Severity.WARNING, "a script its user may not execute", _not_executable),
     Lint("insecure-script", Severity.WARNING, "a script that others than root could change", _insecure),
     Lint("script-shell-syntax", Severity.WARNING, "shell syntax in a command that no shell reads", _shell),
-    Lint("script-timeout", Severity.HINT, "a script with a timeout longer than its interval", _timeout),
-    Lint("script-slow", Severity.HINT, "a script whose failure counts after more than a minute", _slow),
+    Lint(
+        "script-timeout", Severity.HINT, "a script or check with a timeout longer than its interval", _timeout
+    ),
+    Lint(
+        "script-slow", Severity.HINT, "a script or check whose failure counts after more than a minute", _slow
+    ),
 )

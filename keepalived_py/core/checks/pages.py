@@ -14,7 +14,8 @@ from keepalived_py.core.checks.verdicts import Consequence
 from keepalived_py.model.check_events import CheckResult
 from keepalived_py.model.checks import SslGet, WebCheck
 
-_LENGTHS = re.compile(r"content_length \((\d+)\) does not match received bytes \((\d+)\)")
+_LENGTH_WORD = "content_length"
+_LENGTHS = re.compile(_LENGTH_WORD + r" \((\d+)\) does not match received bytes \((\d+)\)")
 
 
 def fetched(
@@ -45,7 +46,7 @@ def _lengths(
         known.pop(checking.part, None)
     lines = []
     for line in result.lines:
-        found = _LENGTHS.search(line)
+        found = _LENGTHS.search(line) if _LENGTH_WORD in line else None
         if found is None:
             lines.append(line)
             continue
@@ -55,17 +56,21 @@ def _lengths(
             where = f"RS {checking.label} VS {checking.about} url {url.virtualhost or ''}{url.path}"
             log([f"http_check for {where}: {found[0]}"], out)
         known[checking.part] = difference
-    return checking._replace(mismatches=tuple(known.items())), lines
+    mismatches = tuple(known.items())
+    if mismatches != checking.mismatches:
+        checking = checking._replace(mismatches=mismatches)
+    return checking, lines
 
 
 def _good(checking: Checking, check: WebCheck, now: Micros, out: list[Consequence]) -> Checking:
-    checking = checking._replace(attempt=0, part=checking.part + 1)
+    part = checking.part + 1
     if checking.failed_part is not None:
-        checking = checking._replace(failed_part=None, part=0)
-    elif checking.part >= len(check.urls):
-        checking = _all_good(checking, out)._replace(part=0)
-    if not checking.has_run:
-        checking = checking._replace(attempt=check.retry)
+        checking, part = checking._replace(failed_part=None), 0
+    elif part >= len(check.urls):
+        checking, part = _all_good(checking, out), 0
+    attempt = 0 if checking.has_run else check.retry
+    if (part, attempt) != (checking.part, checking.attempt):
+        checking = checking._replace(part=part, attempt=attempt)
     hurry = check.fast_recovery and checking.unconfirmed
     return again(checking, now, 0 if hurry else check.delay_loop_us)
 

@@ -40,10 +40,10 @@ def answered(
     out: list[Consequence],
 ) -> Checking:
     """One run is over."""
-    _details(checking, check, result, out)
     if result.good:
-        checking = _good(checking, check, out)
-    elif checking.suspected and checking.attempt >= check.retry:
+        return again(_good(checking, check, out), now, check.delay_loop_us)
+    _details(checking, check, result, out)
+    if checking.suspected and checking.attempt >= check.retry:
         checking = _lost(checking, check, out)
     elif checking.is_up:
         checking = checking._replace(attempt=checking.attempt + 1, has_run=True)
@@ -55,8 +55,6 @@ def _details(
     checking: Checking, check: TcpCheck | UdpCheck | PingCheck, result: CheckResult, out: list[Consequence]
 ) -> None:
     """What went wrong, if that is wanted; what is odd about a socket or a reply is always said."""
-    if result.good:
-        return
     wanted = checking.is_up and check.log_all_failures
     ordinary = f"{_words(check).success} "
     log((line for line in result.lines if wanted or not line.startswith(ordinary)), out)
@@ -67,7 +65,7 @@ def _good(checking: Checking, check: TcpCheck | UdpCheck | PingCheck, out: list[
         words = _words(check)
         log([f"{words.success} connection to {checking.label} success."], out)
         checking = concluded(checking, True, out, f"=> {words.mail} succeed on service <=")
-    return checking._replace(attempt=0)
+    return checking._replace(attempt=0) if checking.attempt else checking
 
 
 def _lost(checking: Checking, check: TcpCheck | UdpCheck | PingCheck, out: list[Consequence]) -> Checking:

@@ -16,6 +16,7 @@ from keepalived_py.core.track.fault import Fault
 from keepalived_py.core.track.file import FAULT_POINTS, points
 from keepalived_py.core.track.interface import Interfaces, is_up, link_faults
 from keepalived_py.core.track.objects import Objects, changed_for
+from keepalived_py.core.track.script import kind
 from keepalived_py.core.track.tracks import Tracks, tracks_of
 from keepalived_py.core.vrrp.priority import weight_now
 from keepalived_py.core.vrrp.state import InstanceState
@@ -40,9 +41,8 @@ def faults(state: InstanceState, tracks: Tracks, objects: Objects, interfaces: I
     for tracked in tracks.scripts:
         run = objects.scripts.get(tracked.name)
         if not tracked.weight and run is not None and run.good is not None and run.good is tracked.reverse:
-            yield Fault(
-                f"script {tracked.name}", f"({name}): entering FAULT state due to script {tracked.name}"
-            )
+            what = f"{kind(run.check)} {tracked.name}"
+            yield Fault(what, f"({name}): entering FAULT state due to {what}")
     for session in tracks.bfds:
         known = objects.bfds.get(session.name)
         if not session.weight and known is not None and known.up is session.reverse:

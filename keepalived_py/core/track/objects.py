@@ -70,7 +70,7 @@ def replaced(
         check.name: script.adapted(known, check, now, out)
         if (known := objects.scripts.get(check.name))
         else script.started(check, now, out)
-        for check in configuration.scripts
+        for check in (*configuration.scripts, *configuration.checks)
         if check.name in used.scripts
     }
     files = {

@@ -22,7 +22,10 @@ from keepalived_py.model.tracking import (
 
 
 class Tracks(NamedTuple):
-    """Everything that one instance tracks, its group's objects included."""
+    """Everything that one instance tracks, its group's objects included.
+
+    Among `scripts` are checks of servers: what counts is the same.
+    """
 
     scripts: tuple[TrackedScript, ...] = ()
     interfaces: tuple[TrackedInterface, ...] = ()
@@ -55,7 +58,7 @@ def _tracks(configuration: Configuration, instance: Instance) -> Tracks:
     for group in configuration.groups:
         if instance.name in group.members:
             tracks = Tracks(
-                _joined(tracks.scripts, group.track_scripts),
+                _joined(tracks.scripts, (*group.track_scripts, *group.track_checks)),
                 _joined(tracks.interfaces, group.track_interfaces),
                 _joined(tracks.files, group.track_files),
                 _joined(tracks.processes, group.track_processes),
@@ -66,7 +69,7 @@ def _tracks(configuration: Configuration, instance: Instance) -> Tracks:
 
 def _listed(instance: Instance) -> Tracks:
     return Tracks(
-        instance.track_scripts,
+        (*instance.track_scripts, *instance.track_checks),
         instance.track_interfaces,
         instance.track_files,
         instance.track_processes,
