@@ -31,7 +31,6 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="keepalived-py genhash",
         description="Print the MD5 digest of a page, for HTTP_GET and SSL_GET.",
-        add_help=False,
     )
     add = made.add_argument
     add("-s", "--server", metavar="IP", type=_address, required=True, help="address of the web server")
@@ -44,7 +43,6 @@ def parser() -> argparse.ArgumentParser:
     add("-m", "--fwmark", metavar="MARK", type=_unsigned, default=0, help="mark of the packets")
     add("-t", "--timeout", metavar="SECONDS", type=_unsigned, help="time limit of each step (default: none)")
     add("-v", "--verbose", action="store_true", help="show what the server sends, and the time it took")
-    add("-h", "--help", action="store_true", help="show this text")
     return made
 
 
@@ -70,7 +68,7 @@ def _unsigned(word: str) -> int:
 def run(words: Sequence[str]) -> int:
     """Fetch the page and print its digest; 1 if it was asked for wrongly."""
     asked = parser()
-    if not words or {"-h", "--help"}.intersection(words):
+    if not words:
         asked.print_help(sys.stderr)
         return EXIT_USAGE
     options = asked.parse_args(words)

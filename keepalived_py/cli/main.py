@@ -43,7 +43,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     if parsed.options.action is Action.GENHASH:
         from keepalived_py.cli import genhash_command
 
-        return genhash_command.run(_behind_genhash(words))
+        behind = _behind_genhash(words)
+        # keepalived shows its list and fails when it is asked for help.
+        return genhash_command.run([] if {"-h", "--help"}.intersection(behind) else behind)
     answer = _answer(parsed.options)
     if answer is not None:
         return answer

@@ -22,7 +22,7 @@ from keepalived_py.model.raft import RaftCluster
 DEFAULT_FILE = "/etc/keep-vip/config.yaml"
 EXIT_PERMISSION = 4
 _STDOUT = 1
-_PID_FILES = ("keepalived", "vrrp", "bfd", "keepalived_status")
+_PID_FILES = ("keepalived", "checkers", "vrrp", "bfd", "keepalived_status")
 
 
 def parser() -> argparse.ArgumentParser:
