@@ -66,7 +66,7 @@ def test_pid_files_are_in_the_run_directory(
         os.umask(before)
     assert runs[0].pid_files == {
         name: str(tmp_path / "run" / f"{name}.pid")
-        for name in ("keepalived", "vrrp", "bfd", "keepalived_status")
+        for name in ("keepalived", "checkers", "vrrp", "bfd", "keepalived_status")
     }
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
     assert runs[0].path == os.path.abspath("config.yaml")

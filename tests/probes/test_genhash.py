@@ -108,7 +108,6 @@ def test_no_tls_there(capsys: pytest.CaptureFixture[str]) -> None:
     "words",
     [
         [],
-        ["-h"],
         ["-s", "127.0.0.1", "-p", "80"],
         ["-s", "localhost", "-p", "80", "-u", "/"],
         ["-s", "127.0.0.1", "-p", "0", "-u", "/"],
@@ -124,6 +123,19 @@ def test_asked_for_wrongly(words: list[str], capsys: pytest.CaptureFixture[str])
         code = end.code
     assert code == 1
     assert "genhash" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "code"), [(["genhash", "-h"], 0), (["-T", "-h"], 1)])
+def test_help_fails_as_keepalived_s_does_only_behind_its_option(
+    words: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        ended: object = program.main(words)
+    except SystemExit as end:
+        ended = end.code
+    shown = capsys.readouterr()
+    assert ended == code
+    assert "usage: keepalived-py genhash" in (shown.err if code else shown.out)
 
 
 def test_long_dumps_count_in_sixteen_bits() -> None:
