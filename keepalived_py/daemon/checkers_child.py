@@ -14,12 +14,11 @@ import time
 from typing import assert_never
 
 from keepalived_py.base.errors import FatalStart
-from keepalived_py.base.names import Address
 from keepalived_py.core.checks import sessions
 from keepalived_py.daemon import bfd_lines
 from keepalived_py.daemon import channel as channels
 from keepalived_py.daemon.child_process import ReloadingProcess, own_umask, run_process
-from keepalived_py.daemon.children import EXIT_FATAL, ChildSettings
+from keepalived_py.daemon.children import ChildSettings
 from keepalived_py.health.order_desk import OrderDesk
 from keepalived_py.health.orders import places
 from keepalived_py.health.ports import Machine
@@ -72,6 +71,7 @@ class _Child(ReloadingProcess):
         super().__init__(configuration, settings, channel)
         log = settings.log
         self._log = log
+        self._running = configuration
         # Helper processes are forked before there is any thread.
         self._runner = Runner(self._program_ended, umask=own_umask(), syslog_name="Keepalived_healthcheckers")
         self._files = FileWatch(self._file_read, self._say, tracked_by_servers)
@@ -191,25 +191,42 @@ class _Child(ReloadingProcess):
             self._say(sessions.news_line(line.name, "Up" if line.up else "Down", took_us))
             self._shell.session_changed(BfdChanged(line.name, line.up))
 
-    async def _follow_addresses(self) -> list[Address]:
-        """The addresses of this machine, if checks depend on them or they are to be logged."""
+    async def _follow_addresses(self) -> list[AddressAdded]:
+        """The addresses of this machine, if checks depend on them or they are to be logged.
+
+        What is there already is news as well, as in keepalived.
+        """
         wanted = self._settings.address_monitoring or any(
             virtual.ha_suspend for virtual in self._configuration.virtual_servers
         )
         if not wanted or self._kernel is not None:
             return []
+        self._log.detail("Registering Kernel netlink reflector")
+        self._log.detail("Registering Kernel netlink command channel")
         self._kernel = Kernel()
         await self._kernel.open()
         self._addresses = asyncio.get_running_loop().create_task(self._hear_kernel(self._kernel))
         interfaces = await self._kernel.interfaces()
-        return [one.address for facts in interfaces.values() for one in facts.addresses]
+        present = [AddressAdded(name, one) for name, facts in interfaces.items() for one in facts.addresses]
+        for event in present:
+            self._tell_address(event)
+        return present
+
+    def _tell_address(self, event: AddressAdded | AddressRemoved) -> None:
+        if self._settings.address_monitoring:
+            came = "added" if isinstance(event, AddressAdded) else "removed"
+            self._log.info(f"Netlink reflector reports IP {event.address.address} {came}")
 
     async def _hear_kernel(self, kernel: Kernel) -> None:
         async for event in kernel.events():
             match event:
                 case AddressAdded() | AddressRemoved():
-                    self._shell.address_changed(event)
-                case LinkChanged() | RouteLost() | RuleLost():
+                    self._tell_address(event)
+                    self._shell.address_changed(event, told=self._settings.address_monitoring)
+                case LinkChanged():
+                    if not event.facts.index:
+                        self._shell.interface_gone(event.facts.name)
+                case RouteLost() | RuleLost():
                     pass
                 case _:
                     assert_never(event)
@@ -219,18 +236,19 @@ class _Child(ReloadingProcess):
     async def take_over(self) -> None:
         """A reload: what the new configuration needs, then the table, then what has become idle."""
         configuration = self._configuration
-        self._runner.all_groups = configuration.globals.set_supplementary_groups
-        found = await self._files.follow(configuration)
         try:
             if configuration.virtual_servers:
                 self._log.detail("Reinitializing ipvs")
                 self._ipvs.open(configuration.globals.net_namespace_ipvs)
             self._probes.follow(configuration)
         except FatalStart as fault:
-            self._log.error(str(fault))
-            self.exit_code = EXIT_FATAL
-            self._stop.set()
+            # keepalived ends here, and every virtual server with it.
+            self._log.error(f"{fault}. The virtual servers stay as they were before the reload")
+            self._configuration = self._running
             return
+        self._running = configuration
+        self._runner.all_groups = configuration.globals.set_supplementary_groups
+        found = await self._files.follow(configuration)
         present = await self._follow_addresses()
         self._mailer.follow(configuration)
         self._fifos.follow(configuration)

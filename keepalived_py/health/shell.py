@@ -11,13 +11,12 @@ within the time limits of its kind, so there are never more tasks than checks.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from keepalived_py.base.clock import Micros
-from keepalived_py.base.names import Address, ScriptName
+from keepalived_py.base.names import InterfaceName, ScriptName
 from keepalived_py.base.record import replace
 from keepalived_py.core.checks import files, pool_reload, schedule, sessions
 from keepalived_py.core.checks import pool as pools
@@ -32,6 +31,7 @@ from keepalived_py.core.checks.verdicts import Consequence
 from keepalived_py.core.checks.view import View
 from keepalived_py.health.performing import Performer
 from keepalived_py.health.ports import Machine
+from keepalived_py.health.presence import Presence, Range, is_within, ranges_of
 from keepalived_py.model.check_events import CheckEffect, CheckResult, StartCheck
 from keepalived_py.model.checks import BfdCheck, Check, FileCheck, MiscCheck, WebCheck
 from keepalived_py.model.config import Configuration
@@ -41,6 +41,7 @@ from keepalived_py.model.events import (
     AddressRemoved,
     BfdChanged,
     FileRead,
+    InterfaceAddress,
     ScriptFinished,
 )
 from keepalived_py.model.globals import LvsFlush
@@ -112,16 +113,17 @@ class Shell:
         self._items: dict[int, _Item] = {}
         self._numbers = 0
         self._files: dict[str, int] = {}
-        self._present: Counter[Address] = Counter()
+        self._presence = Presence()
         self.wanted = Wanted()
         self.orders: Callable[[], Orders] = Orders
         self.changed: Callable[[], object] = lambda: None
 
     # -- begin, reload, end ---------------------------------------------------------
 
-    def present(self, addresses: Iterable[Address]) -> None:
+    def present(self, addresses: Iterable[AddressAdded]) -> None:
         """Addresses that this machine has, before news of them come."""
-        self._present.update(addresses)
+        for event in addresses:
+            self._presence.said(event)
 
     def start(self, configuration: Configuration, read: Iterable[FileRead]) -> None:
         """Put everything into the kernel, and have every check wait for its first time.
@@ -364,13 +366,29 @@ class Shell:
                 item.checking = sessions.session_said(item.checking, event.up, out)
                 self._conclude(item, out)
 
-    def address_changed(self, event: AddressAdded | AddressRemoved) -> None:
-        """An address came to this machine or went: checks with `ha_suspend` go on or rest."""
+    def address_changed(self, event: AddressAdded | AddressRemoved, *, told: bool = False) -> None:
+        """An address came to this machine or went: checks with `ha_suspend` go on or rest.
+
+        `told`: that it did is in the log already.
+        """
+        self._presence.said(event)
         address = event.address.address
-        self._present[address] += 1 if isinstance(event, AddressAdded) else -1
-        for virtual in self._virtuals:
-            if virtual.pool.settings.ha_suspend and virtual.pool.settings.address == address:
-                self._suspend(virtual, self._present[address] > 0)
+        concerned = [
+            virtual
+            for virtual in self._virtuals
+            if virtual.pool.settings.ha_suspend and is_within(address, self._ranges(virtual.pool.settings))
+        ]
+        if concerned and not told:
+            came = "added" if isinstance(event, AddressAdded) else "removed"
+            line = WriteLog(f"Netlink reflector reports IP {address} {came}", detail=True)
+            self._performer.perform([line])
+        for virtual in concerned:
+            self._suspend(virtual, self._is_here(virtual.pool.settings))
+
+    def interface_gone(self, interface: InterfaceName) -> None:
+        """An interface is deleted or has another name now: the kernel does not tell of its addresses."""
+        for address, length in list(self._presence.of_interface(interface)):
+            self.address_changed(AddressRemoved(interface, InterfaceAddress(address, length)))
 
     def _suspend(self, virtual: _Virtual, on: bool) -> None:
         lines: list[CheckEffect] = []
@@ -384,7 +402,11 @@ class Shell:
         self._performer.perform(lines)
 
     def _is_here(self, settings: VirtualServer) -> bool:
-        return settings.address is not None and self._present[settings.address] > 0
+        return self._presence.has(self._ranges(settings))
+
+    def _ranges(self, settings: VirtualServer) -> tuple[Range, ...]:
+        groups = self._configuration.server_groups if settings.group is not None else ()
+        return ranges_of(settings, next((one for one in groups if one.name == settings.group), None))
 
     def _of_kind(self, kind: type[Check]) -> list[_Item]:
         return [item for item in self._items.values() if isinstance(item.checking.check, kind)]

@@ -140,6 +140,43 @@ def test_checks_rest_while_the_address_is_elsewhere(scene: Scene) -> None:
     assert len(scene.asked) == 1
 
 
+GROUP = "virtual_server_group g {\n10.0.0.1-3 80\n10.0.0.9 80\n}\n"
+
+
+def test_checks_of_a_group_go_on_while_any_of_its_addresses_is_here(scene: Scene) -> None:
+    scene.start(GROUP + virtual(real(2), lines="ha_suspend\n", header="group g"))
+    scene.after(12.0)
+    assert scene.asked == []
+    for host in ("10.0.0.2", "10.0.0.9"):
+        added = AddressAdded(InterfaceName("lo"), InterfaceAddress(ip_address(host), 32))
+        scene.do(lambda added=added: scene.shell.address_changed(added))
+    scene.after(6.0)
+    assert len(scene.asked) == 1
+    scene.do(lambda: scene.shell.address_changed(AddressRemoved(added.interface, added.address)))
+    scene.after(10.0)
+    assert len(scene.asked) > 1
+
+
+def test_an_address_that_is_told_of_twice_is_here_once(scene: Scene) -> None:
+    scene.start(virtual(real(2), lines="ha_suspend\n"))
+    for secondary in (True, False):
+        address = InterfaceAddress(ip_address("10.0.0.1"), 32, secondary)
+        event = AddressAdded(InterfaceName("lo"), address)
+        scene.do(lambda event=event: scene.shell.address_changed(event))
+    scene.do(lambda: scene.shell.address_changed(AddressRemoved(event.interface, address)))
+    scene.after(12.0)
+    assert scene.asked == []
+
+
+def test_an_interface_takes_its_addresses_with_it(scene: Scene) -> None:
+    scene.start(virtual(real(2), lines="ha_suspend\n"))
+    there = AddressAdded(InterfaceName("v0"), InterfaceAddress(ip_address("10.0.0.1"), 32))
+    scene.do(lambda: scene.shell.address_changed(there))
+    scene.do(lambda: scene.shell.interface_gone(there.interface))
+    scene.after(12.0)
+    assert scene.asked == []
+
+
 def test_an_order_comes_before_checks_and_configuration(scene: Scene) -> None:
     scene.start(virtual(real(2), real(3)))
     pool = scene.shell.view().pools[0]
