@@ -11,11 +11,12 @@ RAFT_SEEDS ?= 0..10000
 CHECKS_SEEDS ?= 0..10000
 SOAK_MINUTES ?= 30
 PERF_OPTIONS ?=
+CHECKS_OPTIONS ?=
 RAFT_OPTIONS ?=
 # Tests in which no clock matters; they run side by side.
 PURE := tests/config tests/cli tests/diagnostics tests/core tests/simulation tests/wire
 
-.PHONY: help setup setup-test run test check format man perf bench-raft soak soak-simulation simulate-raft simulate-checks clean
+.PHONY: help setup setup-test run test check format man perf bench-checks bench-raft soak soak-simulation simulate-raft simulate-checks clean
 
 help:
 	@echo 'make run              two nodes in network namespaces: watch a reload and a failover (root)'
@@ -25,6 +26,7 @@ help:
 	@echo 'make format           let ruff rewrite what it can'
 	@echo 'make man              write the manual pages anew from the keyword table'
 	@echo 'make perf             benchmarks beside the real keepalived (root)'
+	@echo 'make bench-checks     health checks beside the real keepalived, six minutes (root)'
 	@echo 'make bench-raft       clusters in network namespaces: every fault many times, and its times (root)'
 	@echo 'make soak             255 instances beside the real keepalived for SOAK_MINUTES (30; root)'
 	@echo 'make soak-simulation  the simulation over SOAK_SEEDS (0..10000)'
@@ -68,6 +70,9 @@ man: setup
 
 perf: setup-test
 	$(BIN)/python compat-tests/perf/bench.py $(PERF_OPTIONS)
+
+bench-checks: setup-test
+	$(BIN)/python compat-tests/perf/bench_checks.py $(CHECKS_OPTIONS)
 
 bench-raft: setup-test
 	$(BIN)/python compat-tests/raft/bench_raft.py $(RAFT_OPTIONS)

@@ -81,12 +81,24 @@ def judged(order: StartCheck, page: Page, stop: Stop) -> CheckResult:
     """What the end of a connection and the page that came over it say about the server."""
     url = _web(order).urls[order.part]
     fault = _fault(order, url, page, stop)
+    lines = () if stop.words else _length_lines(url, page)
     if fault.words:
         line = f"{fault.words} server {order.label}."
-        return CheckResult(False, fault.ending, page.status or None, fault.text, (line,))
+        return CheckResult(False, fault.ending, page.status or None, fault.text, (*lines, line))
     what = "Regex match" if url.regex is not None else "MD5 digest" if url.digest else "HTTP status code"
     line = f"{what} success to {order.label} url({url.path})"
-    return CheckResult(True, Ending.ANSWERED, page.status, fault.text, (line,))
+    return CheckResult(True, Ending.ANSWERED, page.status, fault.text, (*lines, line))
+
+
+def _length_lines(url: Url, page: Page) -> tuple[str, ...]:
+    """What is said of a wrong Content-Length; nothing while the status is wrong already."""
+    if not _is_good(url, page) or page.length is None or page.length == page.received:
+        return ()
+    return (f"content_length ({page.length}) does not match received bytes ({page.received})",)
+
+
+def _is_good(url: Url, page: Page) -> bool:
+    return page.head_complete and any(good.low <= page.status <= good.high for good in url.status_codes)
 
 
 def _fault(order: StartCheck, url: Url, page: Page, stop: Stop) -> Stop:
@@ -95,7 +107,7 @@ def _fault(order: StartCheck, url: Url, page: Page, stop: Stop) -> Stop:
     if not page.head_complete:
         return _without_head(order, page, stop)
     title = page.title()
-    if not any(good.low <= page.status <= good.high for good in url.status_codes):
+    if not _is_good(url, page):
         return Stop(Ending.WRONG, "HTTP status code error to", title)
     if url.digest is not None and page.digest != url.digest:
         return Stop(Ending.WRONG, "MD5 digest error to", f"{title}, digest {page.digest.hex()}")

@@ -1,6 +1,7 @@
 """Virtual servers at work, in virtual time, on a kernel table that takes everything literally."""
 
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def test_checks_of_a_group_go_on_while_any_of_its_addresses_is_here(scene: Scene
     assert scene.asked == []
     for host in ("10.0.0.2", "10.0.0.9"):
         added = AddressAdded(InterfaceName("lo"), InterfaceAddress(ip_address(host), 32))
-        scene.do(lambda added=added: scene.shell.address_changed(added))
+        scene.do(partial(scene.shell.address_changed, added))
     scene.after(6.0)
     assert len(scene.asked) == 1
     scene.do(lambda: scene.shell.address_changed(AddressRemoved(added.interface, added.address)))
@@ -162,7 +163,7 @@ def test_an_address_that_is_told_of_twice_is_here_once(scene: Scene) -> None:
     for secondary in (True, False):
         address = InterfaceAddress(ip_address("10.0.0.1"), 32, secondary)
         event = AddressAdded(InterfaceName("lo"), address)
-        scene.do(lambda event=event: scene.shell.address_changed(event))
+        scene.do(partial(scene.shell.address_changed, event))
     scene.do(lambda: scene.shell.address_changed(AddressRemoved(event.interface, address)))
     scene.after(12.0)
     assert scene.asked == []

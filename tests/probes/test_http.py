@@ -114,7 +114,7 @@ def test_the_request_is_what_arrives_and_the_part_says_which_page() -> None:
 def test_good_answers(url: dict[str, Any], answer: bytes, words: str) -> None:
     found = outcome(get(**url), saying(answer))
     assert found.good
-    assert found.lines == (f"{words} success to {LABEL} url(/a)",)
+    assert found.lines[-1] == f"{words} success to {LABEL} url(/a)"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,16 @@ def test_a_length_that_is_wrong_is_told_of() -> None:
     found = outcome(get(), saying(page(BODY, b"200 OK", b"Content-Length: 99")))
     assert found.good
     assert "14 bytes came where Content-Length says 99" in found.text
+    assert found.lines[0] == "content_length (99) does not match received bytes (14)"
+    assert len(found.lines) == 2
+
+
+def test_a_length_that_is_wrong_is_told_of_before_a_wrong_digest_but_not_after_a_wrong_status() -> None:
+    short = page(BODY, b"200 OK", b"Content-Length: 99")
+    words = "content_length (99) does not match received bytes (14)"
+    assert outcome(get(digest=bytes(16)), saying(short)).lines == (words, *line("MD5 digest error to"))
+    gone = page(BODY, b"404 No", b"Content-Length: 99")
+    assert outcome(get(), saying(gone)).lines == line("HTTP status code error to")
 
 
 def test_a_head_that_comes_alone_is_not_searched() -> None:
