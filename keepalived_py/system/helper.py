@@ -26,6 +26,7 @@ AGAIN_AFTER_S = 1.0
 _PATIENCE_MS = 20
 _ALL_SIGNALS = frozenset(signal.valid_signals())
 _LAST_DESCRIPTOR = 2**31 - 1
+_STANDARD = 3
 
 Message = Mapping[str, Any]
 
@@ -33,7 +34,8 @@ Message = Mapping[str, Any]
 def fork_helper(serve: Callable[[socket.socket], None], kept: int | None = None) -> tuple[int, socket.socket]:
     """Fork a helper that runs `serve` with its (blocking) end; its pid and our (non-blocking) end.
 
-    Of the other descriptors it has only `kept`.  Raises OSError if there is no room for a process.
+    Of the other descriptors it has only `kept`, and standard ones that lead nowhere.  Raises OSError
+    if there is no room for a process.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     # The interpreter's signal handlers would write to a wake-up descriptor that both processes share.
@@ -71,10 +73,15 @@ def _be_helper(
 
 
 def _close_all_but(descriptors: list[int]) -> None:
-    begin = 0
+    """Standard input and outputs lead nowhere, and stay taken: else what is said to them went to a peer."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in range(_STANDARD):
+        if standard not in descriptors:
+            os.dup2(nowhere, standard)
+    begin = _STANDARD
     for descriptor in descriptors:
         os.closerange(begin, descriptor)
-        begin = descriptor + 1
+        begin = max(begin, descriptor + 1)
     os.closerange(begin, _LAST_DESCRIPTOR)
 
 
