@@ -16,12 +16,13 @@ RAFT_OPTIONS ?=
 # Tests in which no clock matters; they run side by side.
 PURE := tests/config tests/cli tests/diagnostics tests/core tests/simulation tests/wire
 
-.PHONY: help setup setup-test run test check format man perf bench-checks bench-raft soak soak-simulation simulate-raft simulate-checks clean
+.PHONY: help setup setup-test run test test-ipvs check format man perf bench-checks bench-raft soak soak-simulation simulate-raft simulate-checks clean
 
 help:
 	@echo 'make run              two nodes in network namespaces: watch a reload and a failover (root)'
 	@echo 'make run CONF=FILE    the daemon in the foreground on this host, with FILE'
 	@echo 'make test             every check and test, the comparison with the real keepalived included (root)'
+	@echo 'make test-ipvs        virtual servers beside the real keepalived, in a kernel with IPVS (root)'
 	@echo 'make check            format, lint, types, import rules, manual, unit tests: under a minute'
 	@echo 'make format           let ruff rewrite what it can'
 	@echo 'make man              write the manual pages anew from the keyword table'
@@ -57,9 +58,12 @@ check: setup
 
 test: setup-test check
 	$(PYTEST) tests -q -m 'slow or netns'
-	$(PYTEST) compat-tests -q -n 2 --dist loadfile -m 'not alone' --ignore=compat-tests/raft
-	$(PYTEST) compat-tests -q -m alone --ignore=compat-tests/raft
+	$(PYTEST) compat-tests -q -n 2 --dist loadfile -m 'not alone' --ignore=compat-tests/raft --ignore=compat-tests/ipvs
+	$(PYTEST) compat-tests -q -m alone --ignore=compat-tests/raft --ignore=compat-tests/ipvs
 	$(PYTEST) compat-tests/raft -q -n 2 --dist loadfile
+
+test-ipvs: setup-test
+	$(PYTEST) compat-tests/ipvs -q -n 2 --dist loadfile
 
 format: setup
 	$(BIN)/ruff format .

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "config"))
+sys.path.insert(0, str(Path(__file__).parent / "ipvs"))
 sys.path.insert(0, str(Path(__file__).parent / "netns"))
 sys.path.insert(0, str(Path(__file__).parent / "raft"))
 

@@ -41,6 +41,15 @@ missing_packages() {
     command -v killall >/dev/null 2>&1 || echo psmisc
     command -v man >/dev/null 2>&1 || echo man-db
     command -v groff >/dev/null 2>&1 || echo groff-base
+    # A kernel with IPVS that runs as a process, and real servers for the checks.
+    command -v linux.uml >/dev/null 2>&1 || echo user-mode-linux
+    command -v modprobe >/dev/null 2>&1 || [ -x /usr/sbin/modprobe ] || echo kmod
+    command -v ipvsadm >/dev/null 2>&1 || [ -x /usr/sbin/ipvsadm ] || echo ipvsadm
+    command -v curl >/dev/null 2>&1 || echo curl
+    command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || echo nginx-light
+    command -v unbound >/dev/null 2>&1 || [ -x /usr/sbin/unbound ] || echo unbound
+    command -v ncat >/dev/null 2>&1 || echo ncat
+    command -v openssl >/dev/null 2>&1 || echo openssl
 }
 
 # The package of the real keepalived would start its service on this machine, and the service would take

@@ -21,6 +21,7 @@ from keepalived_py.config.schema import Run
 from keepalived_py.config.server_drafts import RealServerDraft, VirtualServerDraft
 from keepalived_py.config.written import Written
 from keepalived_py.diagnostics.report import ErrorClass
+from keepalived_py.model.checks import ConnectedCheck
 from keepalived_py.model.scripts import Command
 from keepalived_py.model.virtual_server import (
     DEFAULT_PERSISTENCE_S,
@@ -97,6 +98,13 @@ def name_of(server: Server) -> str:
         return f"FWM {server.mark}"
     protocol: Protocol | None = server.protocol
     return _trio(server.address or ANY, protocol, server.port)
+
+
+def _checked_at(real: RealServerDraft, port: int) -> None:
+    """Checks go on asking the port that was written: it is a packet through IPVS that keeps another one."""
+    for check in real.checks:
+        if issubclass(check.record_type, ConnectedCheck) and not check.written("connect_port"):
+            check.connect_port = port
 
 
 def _trio(address: Address, protocol: Protocol | None, port: int) -> str:
@@ -387,6 +395,8 @@ class _Check:
                 "the port of the virtual server, or lvs_method NAT",
                 real,
             )
+        if real.port:
+            _checked_at(real, real.port)
         real.port = self.server.port
 
     def _ports_of_group(self) -> None:

@@ -408,3 +408,18 @@ def test_family_of_a_mark(tmp_path: Path, lines: str, reals: list[str], family: 
     loaded = read(tmp_path, f"virtual_server fwmark 7 {{\nlvs_sched rr\n{lines}\n{servers}}}\n")
     assert messages(loaded) == []
     assert one(loaded).family == family
+
+
+def test_checks_ask_the_port_that_was_written(tmp_path: Path) -> None:
+    """Of a service by mark servers have no port, and without NAT that of the service."""
+    by_mark = server(header="fwmark 7", common="lvs_sched rr\nlvs_method DR\n", real="TCP_CHECK {\n}")
+    (real,) = one(read(tmp_path, by_mark)).real_servers
+    assert (real.port, real.checks[0].connect_port) == (0, 80)  # type: ignore[attr-defined]
+    other = server(
+        common="lvs_sched rr\nlvs_method DR\nprotocol TCP\n",
+        real_header="10.1.0.2 8080",
+        real="TCP_CHECK {\n}\nTCP_CHECK {\nconnect_port 81\n}",
+    )
+    (real,) = one(read(tmp_path, other)).real_servers
+    ports = [check.connect_port for check in real.checks]  # type: ignore[attr-defined]
+    assert (real.port, ports) == (80, [8080, 81])

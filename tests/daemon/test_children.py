@@ -58,7 +58,8 @@ def test_the_start_is_complete_when_the_last_child_is_ready(start: Start, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "kinds"), [("bfd", (), ["BFD"]), ("", ("--all",), ["Healthcheck", "VRRP", "BFD", "Status"])]
+    ("text", "words", "kinds"),
+    [("bfd", (), ["BFD"]), ("", ("--all",), ["Healthcheck", "VRRP", "BFD", "Status"])],
 )
 def test_a_child_runs_when_it_has_work_or_all_are_wanted(
     start: Start, text: str, words: tuple[str, ...], kinds: list[str]
