@@ -146,6 +146,8 @@ def test_an_address_taken_away_is_put_back(lab: Lab) -> None:
     """At once, and announced again; nobody hears of priority 0; who takes it again and again must wait."""
     lab.start(1, "ours", text(router(addresses=(f"{VIP}/24", "10.77.1.52/32"))))
     lab.wait(lambda: lab.space.holds(1, "10.77.1.52"), 20, "MASTER")
+    # The line about it is written after the advert, and may be read after the addresses are seen.
+    lab.wait_logged(1, "Entering MASTER STATE")
     begin = time.time_ns()
     away: list[float] = []
     for _ in range(3):
