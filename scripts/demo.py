@@ -375,12 +375,14 @@ def act_reload(timeline: Timeline, daemons: dict[str, Daemon]) -> None:
         f"2. Both nodes get a new file: {IPV6.instance} holds {NEW_ADDRESS} too. Nothing else may blink",
     )
     known, began = timeline.known, time.time()
+    # Whoever starts first may be master for a moment, until the better one is there.
+    earlier = len(known.taken_off)
     for daemon in daemons.values():
         daemon.reload(f"{IPV6.address}/64", f"{IPV6.address}/64\n        {NEW_ADDRESS}/64")
     timeline.until(lambda known: ("node1", NEW_ADDRESS) in known.holders, "node1 holds the new address")
     timeline.watch(2.2)
-    if known.taken_off:
-        raise DemoFailed(f"taken off during the reload: {known.taken_off}")
+    if known.taken_off[earlier:]:
+        raise DemoFailed(f"taken off during the reload: {known.taken_off[earlier:]}")
     for router in ROUTERS:
         times = [at for at in known.times("node1", router) if at > began - 2 * router.advert_s]
         errors = [after - before - router.advert_s for before, after in itertools.pairwise(times)]
