@@ -1,8 +1,8 @@
-"""What the checks of a configuration need besides the network: files and BFD sessions."""
+"""What the checks of a configuration need besides the network."""
 
 from collections.abc import Iterator
 
-from keepalived_py.model.checks import BfdCheck, Check, FileCheck
+from keepalived_py.model.checks import Check, FileCheck
 from keepalived_py.model.config import Configuration
 from keepalived_py.system.file_watch import paths_of
 
@@ -11,11 +11,6 @@ def tracked_by_servers(configuration: Configuration) -> dict[str, str]:
     """The path of every file that the weight of some real server depends on, by name."""
     names = {check.track_file for check in _checks(configuration) if isinstance(check, FileCheck)}
     return paths_of(configuration, names)
-
-
-def sessions_of_servers(configuration: Configuration) -> frozenset[str]:
-    """The BFD sessions that real servers depend on."""
-    return frozenset(check.name for check in _checks(configuration) if isinstance(check, BfdCheck))
 
 
 def _checks(configuration: Configuration) -> Iterator[Check]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import selectors
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -18,30 +17,10 @@ from keepalived_py.model.globals import GarpDefaults
 from keepalived_py.model.interfaces import Device, DeviceKind, GarpGroup
 from keepalived_py.wire.arp import gratuitous_arp
 from keepalived_py.wire.ndisc import unsolicited_advertisement
+from tests.virtual_loop import VirtualLoop
 
 A, B = InstanceName("A"), InstanceName("B")
 MAC = bytes.fromhex("020000000001")
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Never waits: it jumps to the end of the wait."""
-
-    clock = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.clock += timeout or 0
-        return super().select(0)
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time passes only while it waits."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.clock
 
 
 def facts(name: str, mac: bytes = MAC, index: int = 7) -> InterfaceFacts:
@@ -99,7 +78,7 @@ def run(configuration: Configuration, scenario: Callable[[Announcer, Wire], Awai
         await scenario(announcer, wire)
         announcer.close()
 
-    with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
     return wire
 

@@ -1,7 +1,6 @@
 """A machine for the shell of virtual servers: a strict kernel table, servers that are up or not, virtual time."""
 
 import asyncio
-import selectors
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,29 +25,9 @@ from keepalived_py.model.ipvs import (
     Service,
 )
 from tests.config.server_texts import SECURE, read
+from tests.virtual_loop import VirtualLoop
 
 ENOENT = 2
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Never waits: it jumps to the end of the wait."""
-
-    clock = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.clock += timeout or 0
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time passes only while it waits."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.clock
 
 
 class Table:
