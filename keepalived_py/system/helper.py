@@ -11,6 +11,7 @@ then another one is forked a second later and told everything anew.
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import select
@@ -57,6 +58,8 @@ def _be_helper(
     connection: socket.socket, serve: Callable[[socket.socket], None], kept: int | None
 ) -> NoReturn:
     try:
+        # Garbage of the parent would close its sockets by numbers that belong to others here.
+        gc.freeze()
         signal.set_wakeup_fd(-1)
         _close_all_but(sorted({connection.fileno(), connection.fileno() if kept is None else kept}))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -86,12 +89,20 @@ def _close_all_but(descriptors: list[int]) -> None:
 
 
 def tell(connection: socket.socket, message: Message) -> None:
-    """Send one message from a helper.
+    """Send one message from a helper; wait for the other side to read when the socket is full.
 
     If the other side has left already, the next look at the socket says so.
     """
+    data = json.dumps(message).encode()
     with contextlib.suppress(OSError):
-        connection.send(json.dumps(message).encode())
+        while True:
+            try:
+                connection.send(data)
+                return
+            except BlockingIOError:
+                room = select.poll()
+                room.register(connection, select.POLLOUT)
+                room.poll()
 
 
 def told(connection: socket.socket) -> Any | None:
