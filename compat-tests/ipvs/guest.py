@@ -81,13 +81,13 @@ def start_arena(work: dict[str, Any], result: Path, certificate: str) -> int:
         os._exit(code)
 
 
-def run_program(words: list[str], result: Path) -> None:
+def run_program(words: list[str], result: Path, within_s: float) -> None:
     """A program that wants the whole kernel for itself; its output and exit code are kept."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=within_s)
         found = {"code": done.returncode, "out": done.stdout, "err": done.stderr}
     except subprocess.TimeoutExpired:
-        found = {"code": -1, "out": "", "err": "no end after 100 s"}
+        found = {"code": -1, "out": "", "err": f"no end after {within_s:g} s"}
     result.write_text(json.dumps(found))
 
 
@@ -97,7 +97,7 @@ def main() -> None:
     job = json.loads((directory / "job.json").read_text())
     end = time.monotonic() + job["within_s"]
     if job["program"]:
-        run_program(job["program"], directory / "program.json")
+        run_program(job["program"], directory / "program.json", job["within_s"])
     if any(one["command"][0] == WARM for one in job["work"]):
         warm_up()
     gc.freeze()

@@ -56,7 +56,7 @@ _COLLECT_EVERY_S = 10.0
 _COLLECT_AT_LEAST_EVERY_S = 320.0
 # Pipes, sockets and files besides one for each check.
 _DESCRIPTORS = 128
-# For scripts and mails of the end, each.
+# For scripts and mails of the end.
 _FAREWELL_S = 1.0
 
 
@@ -144,8 +144,7 @@ class _Child(ReloadingProcess):
         self._shell.stop(release=not self._settings.keep_services)
         self._whole.end()
         await self._snapshot.close()
-        await self._mailer.finish(_FAREWELL_S)
-        await self._runner.finish(_FAREWELL_S)
+        await asyncio.gather(self._mailer.finish(_FAREWELL_S), self._runner.finish(_FAREWELL_S))
         self._fifos.close()
         self._runner.close()
         if self._kernel is not None:

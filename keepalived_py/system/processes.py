@@ -3,7 +3,8 @@
 They are forked by the spawner (`system.spawner`), so that starting one costs
 the caller one datagram and never an advert.  A check that is not over after
 its time limit gets SIGTERM, with everything it started, and two seconds later
-SIGKILL; it counts as timed out when it has ended.
+SIGKILL; it counts as timed out when it has ended.  A notify script is never ended by us: one
+that is still running when the daemon leaves runs on, as with keepalived.
 """
 
 import asyncio
@@ -31,9 +32,10 @@ _KEEPALIVED_UMASK = 0o177
 
 @dataclass(slots=True)
 class _Running:
-    """A script that has been ordered and whose end was not reported yet."""
+    """A script that has been ordered and whose end was not reported yet.  `stays`: when we leave."""
 
     number: int
+    stays: bool
     check: RunCheck | None
     pid: int = 0
     timed_out: bool = False
@@ -71,7 +73,7 @@ class Runner:
 
     def notify(self, command: Command) -> int:
         """Start a notify script; 0, or the errno if it could not be ordered."""
-        return self._start(command, None)[1]
+        return self._start(command, None, stays=True)[1]
 
     def check(self, check: RunCheck) -> int:
         """Start a check script; 0, or the errno if it could not be ordered.
@@ -110,18 +112,21 @@ class Runner:
         return len(self._running)
 
     async def finish(self, limit_s: float, grace_s: float = GRACE_S) -> None:
-        """Wait for all scripts to end; after `limit_s` send SIGTERM, `grace_s` later SIGKILL."""
+        """Wait for all scripts, `limit_s` at most; then checks get SIGTERM, and `grace_s` later SIGKILL."""
         for number, wait_s in ((signal.SIGTERM, limit_s), (signal.SIGKILL, grace_s)):
             try:
                 await asyncio.wait_for(self._all_ended.wait(), wait_s)
                 return
             except TimeoutError:
+                self._running = {key: running for key, running in self._running.items() if not running.stays}
                 for running in self._running.values():
                     self._signal(running, number)
+                if not self._running:
+                    return
         await self._all_ended.wait()
 
     def close(self) -> None:
-        """Dismiss the spawner, which sends SIGTERM to what still runs; `finished` is not called."""
+        """Dismiss the spawner, which sends SIGTERM to checks that still run; `finished` is not called."""
         for running in self._running.values():
             if running.timer is not None:
                 running.timer.cancel()
@@ -140,10 +145,10 @@ class Runner:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._spawner, 0)
 
-    def _start(self, command: Command, check: RunCheck | None) -> tuple[_Running, int]:
+    def _start(self, command: Command, check: RunCheck | None, stays: bool = False) -> tuple[_Running, int]:
         self._last_number += 1
-        running = _Running(self._last_number, check)
-        order = {"argv": command.argv, "uid": command.uid, "gid": command.gid}
+        running = _Running(self._last_number, stays, check)
+        order = {"argv": command.argv, "uid": command.uid, "gid": command.gid, "stays": stays}
         failure = self._send({"number": running.number, **order, "all_groups": self.all_groups})
         if not failure:
             self._running[running.number] = running
@@ -177,13 +182,15 @@ class Runner:
         if report is None:
             self._replace_spawner()
             return
-        if "pid" in report:
-            self._running[report["number"]].pid = report["pid"]
-        else:
+        if "pid" not in report:
             self._ended(report["number"], report["code"])
+        elif running := self._running.get(report["number"]):
+            running.pid = report["pid"]
 
     def _ended(self, number: int, code: int) -> None:
-        running = self._running.pop(number)
+        running = self._running.pop(number, None)
+        if running is None:
+            return
         if not self._running:
             self._all_ended.set()
         if running.timer is not None:
@@ -195,11 +202,11 @@ class Runner:
             self._finished(ScriptFinished(name, max(code, 0), max(-code, 0), running.timed_out))
 
     def _replace_spawner(self) -> None:
-        """Somebody killed the spawner.  Its scripts follow it: nobody is left to tell of their end."""
+        """Somebody killed the spawner.  Its checks follow it: nobody is left to tell of their end."""
         self._disconnect()
         self._spawner, self._connection = self._connect()
         for running in list(self._running.values()):
-            if running.pid:
+            if running.pid and not running.stays:
                 with contextlib.suppress(OSError):
                     os.killpg(running.pid, signal.SIGTERM)
             self._ended(running.number, -signal.SIGTERM)

@@ -4,7 +4,7 @@ A fork copies the page tables of a whole interpreter, about a millisecond in
 which no advert goes out.  So the vrrp process forks once, at its start, and
 from then on only sends a datagram.  The spawner has one thread and no timers;
 it starts, signals and reaps what it is told to, and tells how each one ended.
-It leaves when its socket is closed, and sends SIGTERM to whatever still runs.
+It leaves when its socket is closed, and sends SIGTERM to whatever still runs and is not to stay.
 
 What all scripts have in common (umask, directory, environment, signals) the
 spawner takes on itself, once: a script that runs as the same user then needs
@@ -62,6 +62,7 @@ class _Spawner:
         self._poll.register(connection, select.POLLIN)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._numbers: dict[int, int] = {}
+        self._staying: set[int] = set()
         self._groups_of: dict[int, list[int]] = {}
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         _be_like_scripts(settings)
@@ -73,7 +74,7 @@ class _Spawner:
                 if descriptor != self._connection.fileno():
                     self._reap(descriptor)
                 elif not self._obey():
-                    for number in self._children:
+                    for number in self._children.keys() - self._staying:
                         self._signal(number, signal.SIGTERM)
                     return
 
@@ -99,6 +100,8 @@ class _Spawner:
             self._report(number, 0)
             return
         self._children[number] = child
+        if order["stays"]:
+            self._staying.add(number)
         tell(self._connection, {"number": number, "pid": child.pid})
         self._numbers[descriptor] = number
         self._poll.register(descriptor, select.POLLIN)
@@ -133,6 +136,7 @@ class _Spawner:
     def _reap(self, descriptor: int) -> None:
         number = self._numbers.pop(descriptor)
         code = self._children.pop(number).wait()
+        self._staying.discard(number)
         self._poll.unregister(descriptor)
         os.close(descriptor)
         self._report(number, code)

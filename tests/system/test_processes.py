@@ -166,22 +166,36 @@ def test_finish_does_not_wait_for_ever() -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_scripts_die_with_us(tmp_path: Path) -> None:
+def _left_running(tmp_path: Path, start: Callable[[Runner, Command], object]) -> int:
+    """The pid of a script that runs when the runner is closed."""
     pid_file = tmp_path / "pid"
 
-    async def scenario(runner: Runner) -> None:
-        runner.notify(Command(("/bin/sh", "-c", f"echo $$ > {pid_file}; exec sleep 30"), 0, 0))
+    async def main() -> None:
+        runner = Runner(lambda end: None)
+        start(runner, shell(f"echo $$ > {pid_file}; exec sleep 30"))
         while not pid_file.exists() or not pid_file.read_text():
             await asyncio.sleep(0.01)
+        await runner.finish(0.0)
         runner.close()
-        await asyncio.sleep(0.05)
-
-    async def main() -> None:
-        await scenario(Runner(lambda end: None))
 
     loop.run(asyncio.wait_for(main(), 20))
+    return int(pid_file.read_text())
+
+
+def test_checks_die_with_us(tmp_path: Path) -> None:
+    pid = _left_running(tmp_path, lambda runner, command: runner.check(RunCheck(NAME, command, seconds(20))))
     with pytest.raises(ProcessLookupError):
-        _wait_until_gone(int(pid_file.read_text()))
+        _wait_until_gone(pid)
+
+
+def test_notify_scripts_outlive_us(tmp_path: Path) -> None:
+    """keepalived starts them and never looks again; so whoever restarts the daemon interrupts none."""
+    pid = _left_running(tmp_path, lambda runner, command: runner.notify(command))
+    try:
+        time.sleep(0.2)
+        assert Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_killed_spawner_is_replaced() -> None:
