@@ -40,6 +40,10 @@ class Unusable(KeepalivedError):
         self.code = code
 
 
+class Ambiguous(Unusable):
+    """Several members run here, and none of them was named."""
+
+
 def add_place(made: argparse.ArgumentParser) -> None:
     """The options that say which member is meant."""
     where = made.add_mutually_exclusive_group()
@@ -138,7 +142,7 @@ def _only_one() -> str:
         found = [path for path in found if control.is_served(os.path.join(path, control.FILE))] or found
     if len(found) > 1:
         listed = "\n  ".join(found)
-        raise Unusable(
+        raise Ambiguous(
             f"Several members run on this machine: choose one with --run-directory\n  {listed}", EXIT_USAGE
         )
     return found[0]

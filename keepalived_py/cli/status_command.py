@@ -1,7 +1,8 @@
-"""`keepalived-py status`: who leads, who is there, who holds what, and for how long still.
+"""`keepalived-py status`: who leads, who is there, who holds what, and which servers serve.
 
-The running member is asked.  If it does not answer, or may not be asked by this user,
-the snapshot it wrote last is shown, with its age.
+The running member of a cluster is asked.  If it does not answer, or may not be asked by this user,
+the snapshot it wrote last is shown, with its age.  Virtual servers (`cli.checks_status`) are shown
+whether or not there is a cluster.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from keepalived_py.cli import members
+from keepalived_py.cli import checks_status, members
 from keepalived_py.cli.members import EXIT_PERMISSION, Unusable, guarded
 from keepalived_py.cli.words import Parser
 from keepalived_py.status import raft_snapshot
+from keepalived_py.status.checks_snapshot import Snapshot as ChecksSnapshot
 from keepalived_py.status.raft_snapshot import BadSnapshot, LeaseLine, MemberLine, Snapshot
 
 # A snapshot is written twice a second; one that is much older was left behind.
@@ -28,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's own options."""
     made = Parser(
         prog="keepalived-py status",
-        description="Show what the member of a cluster that runs here knows: members, leases, the log.",
+        description="Show what runs here: the members, leases and log of the cluster, and virtual servers.",
     )
     made.add_argument("--json", action="store_true", help="for programs")
     members.add_place(made)
@@ -36,21 +38,33 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(words: Sequence[str]) -> int:
-    """Print it; 0 if the member runs, as far as this user can see, 1 if not (what it left is shown then)."""
+    """Print it; 0 if the daemon runs, as far as this user can see, 1 if not (what it left is shown then)."""
     options = parser().parse_args(words)
-    return guarded(lambda: _show(members.run_directory(options), options.json))
+    return guarded(lambda: _show(options))
 
 
-def _show(directory: str, as_json: bool) -> int:
-    known, trouble = _known(directory)
-    age_s = max(0.0, time.time() - known.at)
-    if as_json:
-        print(json.dumps(raft_snapshot.to_json(known), indent=2, ensure_ascii=False))
+def _show(options: argparse.Namespace) -> int:
+    servers = checks_status.known(options)
+    known: Snapshot | None = None
+    trouble: Unusable | None = None
+    try:
+        known, trouble = _known(members.run_directory(options))
+    except members.Ambiguous:
+        raise
+    except Unusable:
+        if not servers:
+            raise
+    if options.json:
+        made: dict[str, object] = {} if known is None else {**raft_snapshot.to_json(known)}
+        if servers:
+            made["checks_of_servers"] = [checks_status.as_json(one) for one in servers]
+        print(json.dumps(made, indent=2, ensure_ascii=False))
     else:
-        for line in table(known):
-            print(line)
-    if trouble is None:
+        parts = [] if known is None else ["\n".join(table(known))]
+        print("\n\n".join([*parts, *("\n".join(_servers(one)) for one in servers)]))
+    if known is None or trouble is None:
         return 0
+    age_s = max(0.0, time.time() - known.at)
     print(f"\n{trouble}\nShown is what it wrote {age_s:.1f} s ago.", file=sys.stderr)
     return 0 if trouble.code == EXIT_PERMISSION and age_s <= _OLD_S else 1
 
@@ -103,6 +117,19 @@ def table(known: Snapshot) -> Iterator[str]:
             ("CHECK", "ADDRESS", "STATE"),
             [(check.name, check.address, "good" if check.good else "FAILS") for check in known.checks],
         )
+
+
+def _servers(known: ChecksSnapshot) -> Iterator[str]:
+    yield checks_status.headline(known)
+    yield ""
+    yield from _aligned(*_headed(checks_status.virtuals(known)))
+    if failing := checks_status.failures(known):
+        yield ""
+        yield from _aligned(*_headed(failing))
+
+
+def _headed(rows: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:
+    return rows[0], rows[1:]
 
 
 def _member(known: Snapshot, member: MemberLine) -> tuple[str, ...]:
