@@ -4,7 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# Byte code is kept beside the tools, wherever else Python was told not to keep any: without it every worker
+# and every daemon that a test starts would compile everything anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(CURDIR)/.venv/pycache $(BIN)/python -m pytest
 # Which seeds the long simulation plays, how long the mixed cluster runs, and what else the benchmark shall be told.
 SOAK_SEEDS ?= 0..10000
 RAFT_SEEDS ?= 0..10000
@@ -13,8 +15,11 @@ SOAK_MINUTES ?= 30
 PERF_OPTIONS ?=
 CHECKS_OPTIONS ?=
 RAFT_OPTIONS ?=
-# Tests in which no clock matters; they run side by side.
-PURE := tests/config tests/cli tests/diagnostics tests/core tests/simulation tests/wire
+# Most tests wait more than they compute, so there are more workers than two cores; those that judge a real
+# clock, or fill the machine, are marked `alone` and come one by one; of the unit tests they are in three rooms only.
+WORKERS := -n 3 --dist worksteal
+CLOCKS := tests/daemon tests/election tests/system
+OTHERS := --ignore=compat-tests/raft --ignore=compat-tests/ipvs
 
 .PHONY: help setup setup-test run test test-ipvs check format man perf bench-checks bench-raft soak soak-simulation simulate-raft simulate-checks clean
 
@@ -53,14 +58,16 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/make_man.py --check
-	$(PYTEST) $(PURE) -q -n 2 -m 'not slow'
-	$(PYTEST) tests $(PURE:%=--ignore=%) -q -m 'not slow and not netns'
+	$(PYTEST) tests -q $(WORKERS) -m 'not slow and not netns and not alone'
+	$(PYTEST) $(CLOCKS) -q -m 'alone and not slow and not netns'
 
 test: setup-test check
-	$(PYTEST) tests -q -m 'slow or netns'
-	$(PYTEST) compat-tests -q -n 2 --dist loadfile -m 'not alone' --ignore=compat-tests/raft --ignore=compat-tests/ipvs
-	$(PYTEST) compat-tests -q -m alone --ignore=compat-tests/raft --ignore=compat-tests/ipvs
+	$(PYTEST) tests -q $(WORKERS) -m 'slow and not netns and not alone'
+	$(PYTEST) tests -q -m 'netns or (slow and alone)'
+	$(PYTEST) compat-tests -q -n 4 --dist loadfile -m 'not alone' $(OTHERS)
+	$(PYTEST) compat-tests -q -m alone $(OTHERS)
 	$(PYTEST) compat-tests/raft -q -n 2 --dist loadfile
+	$(PYTEST) compat-tests/ipvs -q -n 2 --dist loadfile
 
 test-ipvs: setup-test
 	$(PYTEST) compat-tests/ipvs -q -n 2 --dist loadfile

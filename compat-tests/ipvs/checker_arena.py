@@ -37,6 +37,7 @@ _NOTE = f"""#!/bin/sh
 read up rest </proc/uptime
 echo "$up $*" >>{NOTES}
 """
+# It draws lots for the order of all the ports it may ask from, one system call each: seconds in this kernel.
 _UNBOUND = """server:
  interface: {host}
  port: 5353
@@ -47,6 +48,10 @@ _UNBOUND = """server:
  pidfile: ""
  use-syslog: no
  num-threads: 1
+ outgoing-port-avoid: "0-65535"
+ outgoing-port-permit: "40000-40031"
+ outgoing-range: 16
+ num-queries-per-thread: 16
  access-control: 0.0.0.0/0 allow
  local-zone: "example.com." static
  local-data: "good.example.com. A 192.0.2.5"

@@ -150,7 +150,15 @@ class Run:
     words: tuple[str, ...]
 
 
-Action = Start | Reload | Stop | KillChecks | Down | Up | Answer | Put | Run
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask this address and port for a page so often, one time after the other; the answers are kept, sorted."""
+
+    where: str
+    times: int
+
+
+Action = Start | Reload | Stop | KillChecks | Down | Up | Answer | Put | Run | Ask
 
 
 def down(*servers: str) -> Down:
@@ -172,6 +180,7 @@ def run(words: str) -> Run:
 class Step:
     """Do it, wait for `until` (at most `within_s`), then for quiet of `quiet_s`, and look.
 
+    Both times are counted in looks at what happens: they take longer where the processor is scarce.
     `shows`: a command and what its output must contain before the step is over, where the table does not tell.
     `looks`: more commands whose output belongs to the comparison, each one line of words.
     `any_order`: servers fail or recover by themselves at nearly the same moment, so only what was said

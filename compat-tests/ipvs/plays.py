@@ -11,7 +11,9 @@ import plays_table
 import plays_traffic
 from play import Play
 
-_COMPARED = (*plays_table.PLAYS, *plays_life.PLAYS, *plays_checks.PLAYS, *plays_reload.PLAYS)
+_COMPARED = (
+    *plays_table.PLAYS, *plays_life.PLAYS, *plays_checks.PLAYS, *plays_reload.PLAYS, *plays_traffic.PLAYS
+)  # fmt: skip
 _SELDOM = frozenset(
     (
         "omega and flush", "omega and flush of services", "sorry server inhibited", "inhibited on failure",
@@ -22,8 +24,9 @@ _SELDOM = frozenset(
         "reload with a quorum", "reload with weights while one is dead", "reload with one more server while one is dead",
         "reload with another check while one is dead", "reload with another sorry server in use",
         "a broken file is refused or survived alike", "time limits and flush on reload", "flush at the end", "plain",
+        "alpha of one server", "by a mark",
     )
 )  # fmt: skip
-PLAYS: dict[str, Play] = {play.name: play for play in (*_COMPARED, plays_traffic.FOLLOWS)}
-ALL = tuple(play.name for play in (*_COMPARED, plays_traffic.FOLLOWS))
+PLAYS: dict[str, Play] = {play.name: play for play in _COMPARED}
+ALL = tuple(PLAYS)
 USUAL = tuple(name for name in ALL if name not in _SELDOM)

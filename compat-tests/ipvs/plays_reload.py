@@ -23,7 +23,13 @@ def reload(name: str, file: int, until: object = _AGAIN, looks: tuple[str, ...] 
 
 def before_and_after(name: str, before: str, after: str, *more: Step, until: object = _AGAIN) -> Play:
     """Start, reload, perhaps more, back to the first file, stop."""
-    steps = (_READY, reload("reloaded", 1, until, _LIMITS), *more, reload("as before", 0), _END)
+    steps = (
+        _READY,
+        reload("reloaded", 1, until, _LIMITS),
+        *more,
+        reload("as before", 0),
+        Step("stopped", (Stop(),)),
+    )
     return Play(name, (before, after), steps, _ALL, _HERE)
 
 

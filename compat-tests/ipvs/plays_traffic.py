@@ -1,10 +1,36 @@
-"""Traffic through a virtual service goes where the checks say."""
+"""Traffic through a virtual service goes where the checks say, and is counted over reloads."""
 
-from play import Play, Start, Step, Stop, View, both, contacted, down, has, services, up, weighs
+from play import (
+    Ask,
+    Play,
+    Reload,
+    Start,
+    Step,
+    Stop,
+    View,
+    both,
+    contacted,
+    down,
+    has,
+    services,
+    up,
+    weighs,
+)
 from texts import ONE, TWO, page, real, text, virtual
 
 _WEB = {ONE: {"kind": "http"}, TWO: {"kind": "http"}}
 _FILE = text(virtual(real(ONE, page()), real(TWO, page()), algo="rr", more="inhibit_on_failure"))
+_OTHER_FILE = text(
+    virtual(real(ONE, page(), "weight 5"), real(TWO, page()), algo="rr", more="inhibit_on_failure"),
+    virtual(real(ONE, page(), "weight 5"), where="10.5.0.1 81"),
+)
+_SIX = Ask("10.5.0.1:80", 6)
+# Connections only: packets and bytes depend on what TCP puts into one segment.
+_COUNTED = """#!/bin/sh
+ipvsadm -Ln --stats --exact | while read -r one two three rest; do
+    case "$one" in "->") echo "$one $two $three" ;; TCP) echo "$two $three" ;; *) echo "$one $two $three $rest" ;; esac
+done
+"""
 
 
 def asked(view: View) -> bool:
@@ -31,3 +57,25 @@ FOLLOWS = Play(
     ("10.5.0.1",),
     client="10.5.0.1:80",
 )
+# What is counted of a service stays when a reload changes something else.
+COUNTED = Play(
+    "counters go on over reloads",
+    (_FILE, _OTHER_FILE),
+    (
+        _BEGIN,
+        Step("six", (_SIX,), shows=("/run/lab/counted", "10.5.0.1:80 6")),
+        Step(
+            "reloaded",
+            (Reload(1),),
+            both(weighs(ONE, 5), services(2)),
+            looks=("/run/lab/counted",),
+        ),
+        Step("twelve", (_SIX,), shows=("/run/lab/counted", "10.5.0.1:80 12")),
+        Step("as before", (Reload(0),), both(weighs(ONE, 1), services(1)), looks=("/run/lab/counted",)),
+        _END,
+    ),
+    _WEB,
+    ("10.5.0.1",),
+    {"/run/lab/counted": _COUNTED},
+)
+PLAYS = (FOLLOWS, COUNTED)

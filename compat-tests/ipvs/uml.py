@@ -55,15 +55,17 @@ sleep 10
 class Job:
     """What one boot shall do: `program`, which has the kernel for itself, then every play with every daemon.
 
-    `daemons`: words of COMMANDS.  `within_s` counts for the plays; the boot gets a little more.
+    `daemons`: words of COMMANDS.  `others`: further plays, each with the daemon that plays it.
+    `within_s` counts for the plays; the boot gets a little more.
     """
 
     plays: Sequence[str] = ()
     daemons: Sequence[str] = ("real", "ours")
     program: Sequence[str] = ()
-    at_a_time: int = 5
+    at_a_time: int = 7
     within_s: float = 150
     memory_mb: int = 1536
+    others: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ def boot(job: Job, directory: Path) -> Found:
         raise RuntimeError(f"not installed: {' '.join(lacking)} (scripts/setup.sh test)")
     out = directory / "out"
     out.mkdir(parents=True)
-    pairs = [(play, daemon) for play in job.plays for daemon in job.daemons]
+    pairs = [*job.others, *((play, daemon) for play in job.plays for daemon in job.daemons)]
     work = [{"play": play, "daemon": daemon, "command": COMMANDS[daemon]} for play, daemon in pairs]
     (out / "job.json").write_text(
         json.dumps(

@@ -19,7 +19,7 @@ from configs import VIP, Instance, whole
 from lab import SECOND_NS, Lab, master_down_s, skew_s
 from space import inside
 
-pytestmark = [pytest.mark.netns, pytest.mark.alone]
+pytestmark = pytest.mark.netns
 
 PORT = 8080
 BETTER, WORSE = 150, 100
@@ -156,6 +156,7 @@ def lateness_ms(lab: Lab, node: int) -> list[float]:
     return sorted(abs(after - before - SECOND_NS) / 1e6 for before, after in pairwise(times))
 
 
+@pytest.mark.alone
 def test_adverts_keep_their_time_however_much_is_checked(lab: Lab, subject: str) -> None:
     """Twenty checks of two pages over TLS, each twice a second: adverts are as those of a node without any.
 

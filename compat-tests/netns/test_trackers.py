@@ -10,7 +10,7 @@ from configs import Instance, script, whole
 from lab import SECOND_NS, Lab
 from twins import Twins
 
-pytestmark = [pytest.mark.netns, pytest.mark.alone]
+pytestmark = pytest.mark.netns
 
 SECURE = ("enable_script_security",)
 Text = Callable[[Lab], str]
@@ -182,6 +182,7 @@ def test_trackers_of_a_group(twins: Twins) -> None:
     wait_priorities(twins, 107, 107)
 
 
+@pytest.mark.alone
 def test_fifty_checks_a_second_do_not_move_adverts(lab: Lab, subject: str) -> None:
     """Scripts are started by another process: adverts keep their time."""
     checks = "".join(script(f"s{at}", "/bin/true", interval=1) for at in range(50))

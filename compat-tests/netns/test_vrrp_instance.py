@@ -10,7 +10,7 @@ from configs import VIP, Instance, whole
 from lab import SECOND_NS, Lab
 from program import children_of
 
-pytestmark = [pytest.mark.netns, pytest.mark.alone]
+pytestmark = pytest.mark.netns
 
 Pair = tuple[str, str]
 SLACK_S = 0.25
@@ -29,6 +29,7 @@ def unicast(lab: Lab, node: int, priority: int, *lines: str) -> Instance:
     return usual(priority, "version 3", *own, *lines)
 
 
+@pytest.mark.alone
 def test_learned_interval(lab: Lab, pair: Pair) -> None:
     """The backup's own interval is two seconds; it waits for three of the master's, and the skew in proportion."""
     lab.start(1, pair[0], whole(usual(150, "version 3")))

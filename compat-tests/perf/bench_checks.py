@@ -87,7 +87,7 @@ def _isolated(job: Job) -> list[str]:
 def native(options: argparse.Namespace) -> Found:
     """Rates, costs and lateness; and how late a death is noticed."""
     template = Round("", "", 0, 0, options.seconds)
-    rounds = _rounds(("tcp", "http"), ((200, 1), (2_000, 1), (10_000, 5)), template)
+    rounds = _rounds(("tcp", "http"), ((200, 1), (2_000, 1), (10_000, 5), (10_000, 1)), template)
     rounds += _rounds(("tcp",), ((200, 1),), replace(template, deaths=3))
     with _native_job(rounds) as job:
         limit_s = sum(30 + one.seconds + 2 * one.delay_s + 30 * one.deaths for one in job.rounds)

@@ -26,6 +26,10 @@ SYSLOG_SOCKET = "/dev/log"
 DAEMON_FACILITY = 3
 _INFO = 6
 _LONGEST_LINE = 4000  # bytes; below PIPE_BUF, so a pipe that polls as writable takes a whole line
+# Where no syslog daemon listens, looking for one costs more than the rest of a line: after so many lines
+# it is not done for each.
+_LOOKS_IN_A_ROW = 10
+_LOOK_AGAIN_S = 0.1
 _LONGEST_CHARACTER = 12  # bytes, as JSON writes one beyond 16 bits
 
 
@@ -68,6 +72,7 @@ class Log:
     dropped: int = 0
     console_fd: int = 2
     _socket: socket.socket | None = field(default=None, repr=False)
+    _look_at: float = field(default=0.0, repr=False)
 
     def info(self, text: str) -> None:
         """Write `text`, one line of log for each of its lines."""
@@ -144,6 +149,10 @@ class Log:
         return json.dumps({**made, "msg": line}).encode() + b"\n"
 
     def _to_syslog(self, line: str) -> bool:
+        if self.dropped >= _LOOKS_IN_A_ROW and self._socket is None:
+            if time.monotonic() < self._look_at:
+                return False
+            self._look_at = time.monotonic() + _LOOK_AGAIN_S
         priority = self.settings.facility * 8 + _INFO
         stamp = time.asctime()[4:19]
         text = f"<{priority}>{stamp} {self.settings.ident}[{os.getpid()}]: {line}"

@@ -26,7 +26,7 @@ COMMANDS = {
     "completion": "Print the completion script of a shell",
     "start": "Run with keep-vip's YAML, as its systemd unit calls it",
     "witness": "Run a member that votes and never holds anything",
-    "status": "Show the members and leases of a cluster",
+    "status": "Show virtual servers, and the members and leases of a cluster",
     "transfer": "Hand a lease over to another member",
     "maintenance": "Have a member hold nothing, or compete again",
     "genhash": "Print the digest of a page, for HTTP_GET and SSL_GET",

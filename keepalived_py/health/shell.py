@@ -91,6 +91,30 @@ class _Item:
         self.timer = self.task = None
 
 
+class _Groups:
+    """Virtual servers by their groups: only within one may they have services in common."""
+
+    def __init__(self, virtuals: Iterable[_Virtual]) -> None:
+        self._members: dict[str, list[_Virtual]] = {}
+        for virtual in virtuals:
+            group = virtual.pool.settings.group
+            if group is not None:
+                self._members.setdefault(group, []).append(virtual)
+
+    def others(self, virtual: _Virtual) -> list[_Virtual]:
+        """Those of the same group."""
+        group = virtual.pool.settings.group
+        return [] if group is None else [one for one in self._members.get(group, ()) if one is not virtual]
+
+    def later(self, virtual: _Virtual) -> list[_Virtual]:
+        """Those of the same group that come after it."""
+        group = virtual.pool.settings.group
+        if group is None:
+            return []
+        members = self._members[group]
+        return members[members.index(virtual) + 1 :]
+
+
 class _Former(NamedTuple):
     """What was there before a reload: virtual servers by what makes them the same, and their checks."""
 
@@ -153,9 +177,10 @@ class Shell:
         out: list[CheckEffect] = []
         news = self._made(former)
         heirs = dict(zip(_identities(news), news, strict=True))
-        for place, (key, old) in enumerate(kept.items()):
+        before_groups, groups = _Groups(olds), _Groups(news)
+        for key, old in kept.items():
             heir = heirs.get(key)
-            others = [*olds[place + 1 :], *(virtual for virtual in news if virtual is not heir)]
+            others = before_groups.later(old) + [one for one in groups.others(old) if one is not heir]
             shared = pools.shared_services(old.pool, (one.pool for one in others))
             if heir is None:
                 what = "Group " if old.pool.settings.group is not None else ""
@@ -183,9 +208,9 @@ class Shell:
         if release:
             if self._virtuals and self._configuration.globals.lvs.flush_on_stop is LvsFlush.ALL:
                 out.append(FlushTable())
-            for place, virtual in enumerate(self._virtuals):
-                later = (one.pool for one in self._virtuals[place + 1 :])
-                shared = pools.shared_services(virtual.pool, later)
+            groups = _Groups(self._virtuals)
+            for virtual in self._virtuals:
+                shared = pools.shared_services(virtual.pool, (one.pool for one in groups.later(virtual)))
                 virtual.pool = pools.dissolved(virtual.pool, out, stopping=True, shared=shared)
         self._performer.perform(out)
 
@@ -221,10 +246,11 @@ class Shell:
         name = virtual_name(settings, place)
         old = None if former is None else former.virtuals.get(pools.identity(settings, place))
         indices = {} if old is None else old.indices()
+        awake = not settings.ha_suspend or self._is_here(settings)
         made: list[tuple[Checking, ...]] = []
         for server in settings.real_servers:
             begun = [
-                self._begun(settings, server, name, check, reload=former is not None)
+                schedule.enabled(self._begun(settings, server, name, check, reload=former is not None), awake)
                 for check in server.checks
             ]
             index = indices.get(pools.server_identity(server))
@@ -252,16 +278,16 @@ class Shell:
         )
         if isinstance(check, FileCheck):
             made = files.first_number(made, self._files.get(check.track_file, 0))
-        return schedule.enabled(made, not settings.ha_suspend or self._is_here(settings))
+        return made
 
     def _kept(self, virtual: _Virtual, index: int, checking: Checking) -> int:
         self._items[checking.number] = _Item(virtual, index, checking)
         return checking.number
 
     def _initialise(self, out: list[CheckEffect]) -> None:
+        groups = _Groups(self._virtuals)
         for virtual in self._virtuals:
-            others = (one.pool for one in self._virtuals if one is not virtual)
-            shared = pools.shared_services(virtual.pool, others)
+            shared = pools.shared_services(virtual.pool, (one.pool for one in groups.others(virtual)))
             virtual.pool = pools.initialised(virtual.pool, out, shared=shared)
 
     def _announce(self, out: list[CheckEffect]) -> None:
@@ -307,6 +333,7 @@ class Shell:
         item.checking = schedule.finished(item.checking, result, self._machine.now(), out)
         self._conclude(item, out)
         self._arm(item)
+        self.changed()  # at least what was found, and how long it took
 
     def _conclude(self, item: _Item, consequences: Sequence[Consequence]) -> None:
         if not consequences:
@@ -438,7 +465,10 @@ class Shell:
 
     def heal(self, changes: Iterable[TableChange]) -> None:
         """Put right what somebody else has changed."""
-        self._performer.perform(changes)
+        done = list(changes)
+        self._performer.perform(done)
+        if done:
+            self.changed()
 
     def _changed(self, change: TableChange) -> None:
         self.wanted.apply(change)

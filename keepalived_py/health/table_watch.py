@@ -1,8 +1,9 @@
 """Looks at the kernel's table from time to time, and puts right what somebody else has changed in it.
 
-A look compares what was read with what we believe to be there; if we changed
-something while it was read, the look counts for nothing.  Looks are so far apart that they take a small
-part of the time only, however large the table is.
+A look compares what was read with what we believe to be there.  Servers that we changed
+while it was read are left for the next look; if we added or removed a service meanwhile, the look counts
+for nothing.  Looks are so far apart that they take a small part of the time only, however
+large the table is.
 """
 
 import asyncio
@@ -57,6 +58,7 @@ class TableWatch:
         if not wanted.services:
             return
         version = wanted.version
+        self._healing.begin(wanted)
         try:
             table = await self._read()
         except OSError as error:
@@ -71,3 +73,4 @@ class TableWatch:
         for line in found.lines:
             self._log.info(line)
         self._shell.heal(found.changes)
+        self._healing.made(wanted, found.changes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepalived_py.base.record import Record
@@ -326,12 +326,16 @@ def configurations(draw: Draw) -> str:
     return "".join(f"{line}\n" for one in chosen for line in _lines(draw, one, 0))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=configurations())
-def test_generated_files_are_read_again_as_they_were(text: str, tmp_path: Path) -> None:
-    loaded = read_text(tmp_path, text)
-    if loaded.start_exit_code is None:
-        check(loaded.configuration, tmp_path, FakeHost())
+@pytest.mark.parametrize("examples", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_generated_files_are_read_again_as_they_were(examples: int, tmp_path: Path) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(text=configurations())
+    def as_they_were(text: str) -> None:
+        loaded = read_text(tmp_path, text)
+        if loaded.start_exit_code is None:
+            check(loaded.configuration, tmp_path, FakeHost())
+
+    as_they_were()
 
 
 # Each keyword by itself, so that none is left to chance.
@@ -369,6 +373,7 @@ def _framed(path: str, line: str) -> str:
     return "\n".join([*lines, line, *("}" for _ in names), ""])
 
 
+@pytest.mark.slow
 def test_each_keyword_is_read_again_as_it_was(tmp_path: Path) -> None:
     tried = 0
     for path, line in _frames(dict(TOP.keywords)):

@@ -201,7 +201,7 @@ def test_a_port_is_taken_once_for_each_protocol() -> None:
         b"checks: &l\n - &b {name: x}\n" + b" - *b\n" * 50_000,
         b"loadBalancers:\n - &b {backends: [" + b"{address: 'a:1'}, " * 4_000 + b"]}\n" + b" - *b\n" * 4_000,
         b"a" * 1_000_000,
-        b"x: 1\n" * 50_000,
+        pytest.param(b"x: 1\n" * 50_000, marks=pytest.mark.slow),
         b'"' * 99_999,
         bytes(range(256)) * 40,
     ],

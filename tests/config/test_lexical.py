@@ -114,7 +114,7 @@ def test_words_know_their_place(tmp_path: Path) -> None:
         "$B=${B}x\n${B}\n",
         "$M= \\\n ${M} \\\n ${M}\n$M\n",
         "".join(f"$A{i}= \\\n ${{A{i + 1}}} \\\n ${{A{i + 1}}}\n" for i in range(40)) + "$A0\n",
-        "~SEQ(N, 1, 999999999999) x\n",
+        pytest.param("~SEQ(N, 1, 999999999999) x\n", marks=pytest.mark.slow),
         "~SEQ(N,1,9999) " * 20 + "x\n",
     ],
 )

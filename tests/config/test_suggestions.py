@@ -4,6 +4,8 @@ import random
 import re
 from pathlib import Path
 
+import pytest
+
 from keepalived_py.config.load import interpret
 from keepalived_py.config.similar import belongs, closest, distance, meant
 from keepalived_py.config.syntax import read_document
@@ -112,6 +114,7 @@ def test_distance() -> None:
     assert closest("Virtual-Router_ID", ["virtual_router_id", "virtual_routes"]) == "virtual_router_id"
 
 
+@pytest.mark.slow
 def test_the_right_keyword_is_named_first_in_our_samples(tmp_path: Path) -> None:
     chance = random.Random(11)
     samples = sorted((Path(__file__).parents[2] / "samples").glob("*/*.conf"))

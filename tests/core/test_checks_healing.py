@@ -75,10 +75,16 @@ class Bench:
         for change in changes:
             self.kernel.apply(change)
 
-    def look(self) -> Found:
-        found = self.healing.look(self.wanted, self.kernel.table)
+    def look(self, *meanwhile: TableChange) -> Found:
+        """`meanwhile`: what we ask for while the table is read, which shows nothing of it."""
+        self.healing.begin(self.wanted)
+        table = dict(self.kernel.table)
+        self.ours(*meanwhile)
+        found = self.healing.look(self.wanted, table)
         for change in found.changes:
             self.kernel.apply(change)
+            self.wanted.apply(change)
+        self.healing.made(self.wanted, found.changes)
         return found
 
 
@@ -152,6 +158,7 @@ def test_what_does_not_help_is_tried_less_and_less_often_and_told_once() -> None
     tried = []
     lines = 0
     for look in range(1, 41):
+        bench.healing.begin(bench.wanted)
         found = bench.healing.look(bench.wanted, bench.kernel.table)  # the kernel refuses
         lines += len(found.lines)
         if found.changes:
@@ -162,6 +169,57 @@ def test_what_does_not_help_is_tried_less_and_less_often_and_told_once() -> None
     bench.look()
     bench.theirs(DeleteDestination(OURS, A))
     assert bench.look().changes == [AddDestination(OURS, A, ONE)]
+
+
+def test_another_change_of_the_same_is_told_and_put_right_at_once() -> None:
+    bench = Bench()
+    for theirs, words in (
+        (EditService(OURS, ROUND._replace(scheduler=Scheduler.LEAST_CONNECTION)), "changed by somebody else"),
+        (DeleteService(OURS), "taken out of the IPVS table"),
+    ):
+        bench.kernel.apply(theirs)
+        assert words in bench.look().lines[0]
+        assert bench.kernel.table[OURS].settings == ROUND
+
+
+def test_what_we_change_meanwhile_waits_and_nothing_else_does() -> None:
+    bench = Bench()
+    bench.theirs(DeleteDestination(OURS, B))
+    found = bench.look(EditDestination(OURS, A, NONE))
+    assert found.changes == [AddDestination(OURS, B, ONE)]
+    assert bench.look() == Found([], [])
+    found = bench.look(AddDestination(OURS, C, ONE))  # a new one is no stranger
+    assert found == Found([], [])
+
+
+def test_a_table_that_shrank_while_it_was_read_lacks_servers_that_are_there() -> None:
+    bench = Bench()
+    bench.ours(AddDestination(OURS, C, ONE))
+    bench.theirs(DeleteDestination(OURS, B), EditDestination(OURS, C, NONE))
+    assert bench.look(DeleteDestination(OURS, A)).changes == [EditDestination(OURS, C, ONE)]
+    assert bench.look().changes == [AddDestination(OURS, B, ONE)]
+    assert bench.look() == Found([], [])
+
+
+def test_a_service_that_is_gone_comes_back_whole() -> None:
+    bench = Bench()
+    bench.theirs(DeleteService(OURS))
+    bench.healing.begin(bench.wanted)
+    for change in (DeleteDestination(OURS, A), EditDestination(OURS, B, NONE)):
+        bench.wanted.apply(change)
+    found = bench.healing.look(bench.wanted, bench.kernel.table)
+    assert found.changes == [AddService(OURS, ROUND), AddDestination(OURS, B, NONE)]
+
+
+@pytest.mark.parametrize("quarrels", [1, 4, 20])
+def test_after_an_order_their_change_is_put_right_at_once(quarrels: int) -> None:
+    bench = Bench()
+    for _ in range(quarrels):
+        bench.theirs(EditDestination(OURS, A, NONE))
+        bench.look()
+    bench.ours(EditDestination(OURS, A, DestinationSettings(9)))
+    bench.theirs(EditDestination(OURS, A, NONE))
+    assert bench.look().changes == [EditDestination(OURS, A, DestinationSettings(9))]
 
 
 def test_many_changes_are_few_lines() -> None:
@@ -226,11 +284,11 @@ def test_ways_to_a_server(ours: ForwardingMethod, shown: ForwardingMethod, same:
 
 def test_bookkeeping() -> None:
     wanted = Wanted()
-    before = wanted.version
     wanted.apply(AddDestination(OURS, A, ONE))  # of a service that is not there
     assert wanted.services == {}
-    assert wanted.version != before
+    before = wanted.version
     wanted.apply(AddService(OURS, ROUND))
+    assert wanted.version != before
     wanted.apply(AddDestination(OURS, A, ONE))
     wanted.apply(AddService(OURS, ROUND))  # it stays what it was
     assert list(wanted.services[OURS].destinations) == [A]

@@ -29,7 +29,11 @@ def live(file: Configuration, seed: int = 0) -> Life:
     return life
 
 
-@pytest.mark.parametrize("first", range(0, 400, 50))
+QUICK = [pytest.param(first) for first in range(0, 100, 50)]
+LONG = [pytest.param(first, marks=pytest.mark.slow) for first in range(100, 400, 50)]
+
+
+@pytest.mark.parametrize("first", QUICK + LONG)
 def test_a_reload_ends_where_a_fresh_start_does(first: int) -> None:
     for seed in range(first, first + 50):
         random = Random(seed)

@@ -118,7 +118,7 @@ class StandIn:
     def attend(self, readable: list[int]) -> None:
         """Whatever has come in."""
         if self.channel.fileno() in readable:
-            for message in self.inbox.feed(self.channel.recv(channels.PIECE)):
+            for message in channels.receive(self.channel, self.inbox) or ():
                 self.on_message(message)
         if self.events is not None and self.events.fileno() in readable:
             for line in bfd_lines.receive(self.events):

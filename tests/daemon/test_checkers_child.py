@@ -145,7 +145,7 @@ def test_a_reload_that_cannot_work_leaves_everything_as_it_was(start: Start, tmp
     child.reload(configuration(tmp_path, 3))
     assert child.asked() == [*before, "EditDestination"]
     assert child.stop() == 0
-    assert child.asked()[-2:] == ["DeleteDestination", "DeleteService"]
+    assert child.asked()[-2:] == ["EditDestination", "DeleteService"]
 
 
 def test_addresses_are_told_of_when_asked_to(start: Start, tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ def test_each_kind_has_its_own_back_off(start: Start) -> None:
         pid_of(daemon, title, 2)
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_a_reload_starts_a_child_that_waits_to_be_started_again(start: Start, tmp_path: Path) -> None:
     daemon = start("instances")
     for life in (1, 2, 3):

@@ -74,6 +74,33 @@ def test_a_restarted_receiver_is_found_again(tmp_path: Path, syslog: socket.sock
         assert second.recv(1000).decode().endswith("after")
 
 
+def test_a_missing_receiver_is_not_looked_for_with_every_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    clock = [100.0]
+
+    class Counted(socket.socket):
+        def __init__(self, *words: int) -> None:
+            made.append(words)
+            super().__init__(*words)
+
+    monkeypatch.setattr("keepalived_py.base.logs.socket.socket", Counted)
+    monkeypatch.setattr("keepalived_py.base.logs.time.monotonic", lambda: clock[0])
+    log = Log(settings(tmp_path))
+    for number in range(1000):
+        log.info(f"line {number}")
+    assert len(made) < 60
+    assert log.dropped == 1000
+    clock[0] += 1
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as late:
+        late.bind(str(tmp_path / "log"))
+        late.settimeout(5)
+        log.info("after")
+        assert late.recv(1000).decode().endswith("1000 log lines dropped: syslog did not take them")
+        assert late.recv(1000).decode().endswith("after")
+
+
 def test_the_console_gets_the_time_and_the_text(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     Log(LogSettings(syslog=False, console=True), console_fd=writer).info("text")

@@ -38,9 +38,9 @@ def test_given_places_win() -> None:
     assert files.marker == "/run/keepalived/keepalived.reload"
 
 
-@pytest.mark.parametrize("text", ["", "rubbish", "0\n", "-1\n", "999999999\n", "1\n", str(os.getpid())])
+@pytest.mark.parametrize("text", ["", "rubbish", "0\n", "-1\n", "999999999\n", "1\n", "own"])
 def test_stale_pid_files(tmp_path: Path, text: str) -> None:
-    (tmp_path / "p").write_text(text)
+    (tmp_path / "p").write_text(str(os.getpid()) if text == "own" else text)
     assert pidfile.running(str(tmp_path / "p")) is None
 
 

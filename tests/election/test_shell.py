@@ -26,6 +26,9 @@ from keepalived_py.model.interfaces import Device
 from keepalived_py.model.packet import AdvertToSend
 from keepalived_py.system.loop import new_loop, now
 
+# The order of what is asked, and when, depends on a real clock.
+pytestmark = pytest.mark.alone
+
 ETH0 = InterfaceName("eth0")
 FACTS = ev.InterfaceFacts(
     ETH0, 7, up=True, mac=b"\x02\0\0\0\0\1", addresses=(ev.InterfaceAddress(IPv4Address("10.0.0.1"), 24),)
@@ -202,6 +205,7 @@ def test_log_lines_come_after_the_address(recorder: Recorder) -> None:
     assert recorder.done.index("add 10.0.0.100") < recorder.done.index("log (VI_1) Entering MASTER STATE")
 
 
+@pytest.mark.slow
 def test_adverts_keep_their_period(recorder: Recorder) -> None:
     """Sent from foreseen steps, the period has no drift: interval errors cancel out."""
     live(recorder, 2.1, OWNER)

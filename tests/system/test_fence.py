@@ -224,6 +224,7 @@ def test_one_call_for_a_target_at_a_time(tmp_path: Path) -> None:
     assert sorted((tmp_path / "log").read_text().split()) == ["b", "c"]
 
 
+@pytest.mark.alone
 def test_the_loop_is_not_held_up(tmp_path: Path) -> None:
     script = program(tmp_path / "x", "sleep 0.3\n")
     latest = 0.0

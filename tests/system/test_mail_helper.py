@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
+import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from keepalived_py.base.errors import FatalStart
@@ -60,6 +61,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_burst_that_fills_the_socket() -> None:
     """All of a thousand alerts arrive; handing them over takes the caller next to no time."""
     count = 1000

@@ -193,6 +193,8 @@ loop.run(main())
 """
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_stopped_time_counts_for_timers() -> None:
     """A timer that ran out while the process was stopped is due at once, not after the rest of its time."""
     with subprocess.Popen([sys.executable, "-c", _LONG_WAIT], stdout=subprocess.PIPE, text=True) as child:

@@ -145,6 +145,7 @@ def test_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_groups: boo
     assert file.read_text().removeprefix("Groups:").split() == found.split()
 
 
+@pytest.mark.alone
 def test_notifies_run_side_by_side_and_nobody_waits(tmp_path: Path) -> None:
     async def scenario(runner: Runner) -> None:
         begin = time.monotonic()
@@ -221,6 +222,7 @@ def _is_python(pid: int) -> bool:
         return False
 
 
+@pytest.mark.alone
 def test_start_does_not_wait_for_the_script() -> None:
     took: list[float] = []
 

@@ -10,13 +10,19 @@ until the next start.  Here everything that is ordered of the kernel is remember
 - a server in one of our services that was never ours is left alone, and told of once;
 - a service that is not ours is never touched, nor looked at.
 
+What we change ourselves while the table is read may be read in either way, so it is left
+for the next look: among ten thousand servers there is always one that changes.  The
+kernel counts where it stands in a service, so when we take a server out meanwhile it
+passes over another one; then nothing is believed to be missing there.
+
 What does not become as it was asked to be (the kernel refuses, or somebody undoes it
-each time) is tried again less and less often, up to every eighth look.  An entry that
-the kernel shows in other words than it was given is no difference: without a mask for
-persistence it shows the full one, and of a way without a tunnel it shows none.
+each time) is tried again less and less often, up to every eighth look, until we ask
+something else about it.  An entry that the kernel shows in other words than it was
+given is no difference: without a mask for persistence it shows the full one, and of a
+way without a tunnel it shows none.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import IPv4Address
 from typing import NamedTuple, assert_never
 
@@ -57,15 +63,26 @@ class Held:
 
 
 class Wanted:
-    """What we believe is in the kernel's table.  `version` changes with every change."""
+    """What we believe is in the kernel's table.
+
+    `version` changes with every change of a service.  Since the last look began, `touched` are the servers
+    that were changed, and `shrunk` the services that lost one.
+    """
 
     def __init__(self) -> None:
         self.services: dict[Service, Held] = {}
         self.version = 0
+        self.touched: set[tuple[Service, Destination]] = set()
+        self.shrunk: set[Service] = set()
 
     def apply(self, change: TableChange) -> None:
         """This has been asked of the kernel, whatever it said to it."""
-        self.version += 1
+        if isinstance(change, AddDestination | EditDestination | DeleteDestination):
+            self.touched.add((change.service, change.destination))
+            if isinstance(change, DeleteDestination):
+                self.shrunk.add(change.service)
+        else:
+            self.version += 1
         match change:
             case AddService() | EditService():
                 held = self.services.get(change.service)
@@ -168,7 +185,8 @@ def _plain_method(settings: DestinationSettings) -> DestinationSettings:
 
 # -- look after look -------------------------------------------------------------------
 
-_Place = tuple[Service, Destination | None]
+# A remedy: where, and which.  What was changed back may be taken out next, which is another story.
+_Place = tuple[type[TableChange], Service, Destination | None]
 
 
 class _Attempt(NamedTuple):
@@ -194,10 +212,27 @@ class Healing:
         self._attempts: dict[_Place, _Attempt] = {}
         self._strangers: set[tuple[Service, Destination]] = set()
 
+    def begin(self, wanted: Wanted) -> None:
+        """The table is going to be read: what we have changed until now is in it."""
+        touched = wanted.touched
+        if touched:
+            self._attempts = {
+                place: attempt for place, attempt in self._attempts.items() if place[1:] not in touched
+            }
+            touched.clear()
+        wanted.shrunk.clear()
+
+    def made(self, wanted: Wanted, changes: Iterable[TableChange]) -> None:
+        """These remedies were made: what they are about was touched for no other reason."""
+        for change in changes:
+            _, service, destination = _place(change)
+            if destination is not None:
+                wanted.touched.discard((service, destination))
+
     def look(self, wanted: Wanted, table: Table) -> Found:
         """What is to be done, `table` being what the kernel has.
 
-        `wanted` must not have changed since before the table was read (see its `version`).
+        No service may have changed in `wanted` since `begin` (see its `version`).
         """
         self._looks += 1
         differences = missing(wanted, table)
@@ -206,6 +241,8 @@ class Healing:
         attempts: dict[_Place, _Attempt] = {}
         for change in differences.changes:
             place = _place(change)
+            if place[1] in table and _is_unsure(change, wanted):
+                continue
             last = self._attempts.get(place, _Attempt(0, 0))
             if self._looks < last.again:
                 attempts[place] = last
@@ -217,19 +254,28 @@ class Healing:
                 lines.append(_told(change))
         self._attempts = attempts
         self.healed += len(changes)
-        new = differences.strangers - self._strangers
-        self._strangers = differences.strangers
+        strangers = differences.strangers - wanted.touched
+        new = strangers - self._strangers
+        self._strangers = strangers
         lines += sorted(
             f"Server {server} of service {service} is not ours, it stays" for service, server in new
         )
         return Found(changes, _shortened(lines))
 
 
+def _is_unsure(remedy: TableChange, wanted: Wanted) -> bool:
+    """Whether what a remedy is for may come from what we changed while the table was read."""
+    if not isinstance(remedy, AddDestination | EditDestination | DeleteDestination):
+        return False
+    shrank = isinstance(remedy, AddDestination) and remedy.service in wanted.shrunk
+    return shrank or (remedy.service, remedy.destination) in wanted.touched
+
+
 def _place(change: TableChange) -> _Place:
     assert not isinstance(change, FlushTable)
     if isinstance(change, AddDestination | EditDestination | DeleteDestination):
-        return change.service, change.destination
-    return change.service, None
+        return type(change), change.service, change.destination
+    return type(change), change.service, None
 
 
 def _told(change: TableChange) -> str:

@@ -53,8 +53,10 @@ def resolve(
 
 def _quietly_weighed(pool: Pool, index: int, weight: int) -> Pool:
     servers = list(pool.servers)
-    servers[index] = servers[index]._replace(weight=weight)
-    return pools.with_servers(pool, servers)
+    before = servers[index]
+    servers[index] = before._replace(weight=weight)
+    live = pool.live + servers[index].live_weight - before.live_weight
+    return pool._replace(servers=tuple(servers), live=live)
 
 
 def _alert(pool: Pool, index: int, body: str) -> SendAlert:

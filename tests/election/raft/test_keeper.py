@@ -180,6 +180,8 @@ def test_wrong_orders_are_refused_with_what_there_is(tmp_path: Path) -> None:
     run(tmp_path, scenario, ids="abw")
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_without_a_leader_the_answer_comes_in_time(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         bench.lease(None)

@@ -477,7 +477,11 @@ def test_an_unknown_command_is_passed_over_with_a_line() -> None:
     net.close()
 
 
-@pytest.mark.parametrize("seed", range(40))
+QUICK = [pytest.param(seed) for seed in range(10)]
+LONG = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 40)]
+
+
+@pytest.mark.parametrize("seed", QUICK + LONG)
 def test_what_was_certain_stays_so_through_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

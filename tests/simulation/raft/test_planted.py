@@ -184,6 +184,7 @@ def test_a_planted_bug_is_found(planted: Planted, monkeypatch: pytest.MonkeyPatc
     assert found.rule in planted.rules, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED.keys())
 def test_without_the_bug_the_same_scenarios_hold(planted: Planted) -> None:
     outcomes = [run_scenario(drawn) for drawn in islice(planted.scenarios(), 2)]

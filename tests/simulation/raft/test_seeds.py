@@ -1,4 +1,7 @@
-"""The election holds every property on the first seeds; the long run is `--seeds 0..10000`."""
+"""The election holds every property on the first seeds; the long run is `--seeds 0..10000`.
+
+The first few of them are played at every check, the others in the long run of the tests.
+"""
 
 import pytest
 
@@ -6,8 +9,11 @@ from keepalived_py.simulation.raft import __main__ as command
 from keepalived_py.simulation.raft.failover import gaps
 from keepalived_py.simulation.raft.run import run_seed
 
+QUICK = [pytest.param(0)]
+LONG = [pytest.param(first, marks=pytest.mark.slow) for first in range(10, 160, 10)]
 
-@pytest.mark.parametrize("first", range(0, 160, 10))
+
+@pytest.mark.parametrize("first", QUICK + LONG)
 def test_the_first_seeds_hold(first: int) -> None:
     """Ten seeds a test, so that a failure names its seed and the rest still runs."""
     broken = [str(outcome) for seed in range(first, first + 10) if not (outcome := run_seed(seed)).passed]
