@@ -56,6 +56,8 @@ _COLLECT_EVERY_S = 10.0
 _COLLECT_AT_LEAST_EVERY_S = 320.0
 # Pipes, sockets and files besides one for each check.
 _DESCRIPTORS = 128
+# No advert waits here, and a server whose file says that it is faulty should not be put into the table first.
+_FILES_S = 4.0
 # For scripts and mails of the end.
 _FAREWELL_S = 1.0
 
@@ -77,7 +79,7 @@ class _Child(ReloadingProcess):
         self._running = configuration
         # Helper processes are forked before there is any thread.
         self._runner = Runner(self._program_ended, umask=own_umask(), syslog_name="Keepalived_healthcheckers")
-        self._files = FileWatch(self._file_read, self._say, tracked_by_servers)
+        self._files = FileWatch(self._file_read, self._say, tracked_by_servers, _FILES_S)
         self._ipvs = IpvsAtNeed()
         self._probes = Probes(now, log.info)
         self._mailer = Mailer(log.info, log.detail, configuration)

@@ -18,7 +18,7 @@ from keepalived_py.model.events import FileRead
 from keepalived_py.model.tracking import TrackFile
 from keepalived_py.system import file_reader
 from keepalived_py.system.helper import Helper
-from keepalived_py.system.helper_watch import HelperWatch
+from keepalived_py.system.helper_watch import PATIENCE_S, HelperWatch
 
 
 def tracked_by_instances(configuration: Configuration) -> dict[str, str]:
@@ -44,15 +44,16 @@ class FileWatch(HelperWatch[FileRead]):
         feed: Callable[[FileRead], None],
         log: Callable[[WriteLog], None],
         choose: Callable[[Configuration], dict[str, str]] = tracked_by_instances,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        super().__init__(partial(Helper, file_reader.serve), FileRead, feed, log)
+        super().__init__(partial(Helper, file_reader.serve), FileRead, feed, log, patience_s)
         self._choose = choose
         self._files: dict[str, str] = {}
 
     async def follow(self, configuration: Configuration) -> tuple[FileRead, ...]:
         """From now on watch the files of `configuration`; what is in those that are new.
 
-        Waits until they have been read, a second at most; what takes longer comes to `feed`, like
+        Waits until they have been read, `patience_s` at most; what takes longer comes to `feed`, like
         everything that changes later.
         """
         wanted = self._choose(configuration)

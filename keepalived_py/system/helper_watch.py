@@ -1,7 +1,7 @@
 """What a helper process looks after, as events: the numbers of files, the counts of processes.
 
 A watch is told what to look after at start and at each reload.  The values that
-are new are waited for, a second at most, so that the first step of the election
+are new are waited for, a second at most where an election waits, so that the first step
 knows them; what takes longer, and whatever changes later, is fed to the loop.
 """
 
@@ -22,7 +22,8 @@ Event = TypeVar("Event")
 class HelperWatch(ABC, Generic[Event]):
     """Gives events to `feed` and lines to `log`.  Make it inside a running loop.
 
-    `event` makes an event of a name and its value; None: there is none.
+    `event` makes an event of a name and its value; None: there is none.  `patience_s`: how long new
+    values are waited for.
     """
 
     def __init__(
@@ -31,7 +32,9 @@ class HelperWatch(ABC, Generic[Event]):
         event: Callable[[str, int | None], Event],
         feed: Callable[[Event], None],
         log: Callable[[WriteLog], None],
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self._event = event
         self._feed = feed
         self._log = log
@@ -67,7 +70,7 @@ class HelperWatch(ABC, Generic[Event]):
         self._gathered = {}
         self._tell()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), PATIENCE_S)
+            await asyncio.wait_for(self._ready.wait(), self._patience_s)
         found, self._gathered = self._gathered, None
         return tuple(found.values())
 
