@@ -219,7 +219,15 @@ def made(role: str, kind: str, flags: dict[str, Any]) -> Solo:
     return solo
 
 
-@pytest.mark.parametrize(("role", "kind"), list(product(ROLES, KINDS)))
+# What differs from another kind in its packets only takes no part in the quick check.
+QUICK = ("v2", "v2 unicast", "v3", "v3 v6", "v3 hmac", "raft")
+CASES = [
+    pytest.param(role, kind, marks=() if kind in QUICK else pytest.mark.slow)
+    for role, kind in product(ROLES, KINDS)
+]
+
+
+@pytest.mark.parametrize(("role", "kind"), CASES)
 def test_every_case(role: str, kind: str) -> None:
     for chosen in product((False, True), repeat=len(FLAGS)):
         flags: dict[str, Any] = {}
