@@ -69,6 +69,8 @@ class RaftShell:
         self._foreseen: dict[LeaseName, bool] = {}
         self._lease_of: dict[InstanceName, LeaseName] = {}
         self._renamed: dict[LeaseName, ev.Candidate] = {}
+        # From `prepare` to `reloaded`: what instances have in the new configuration.
+        self._coming: Addresses | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._left_behind: set[LeaseName] = set()
@@ -132,9 +134,11 @@ class RaftShell:
         """
         wanted_leases = tuple(leases)
         self._renamed = self._going_on(wanted_leases)
+        # A lease may be taken meanwhile, and is then guarded with these as well.
+        self._coming = wanted
         for lease in wanted_leases:
             if lease.name in self._holding:
-                await self._guard(lease, self._holding[lease.name], wanted)
+                await self._guard(lease, self._holding[lease.name])
 
     def _going_on(self, leases: Sequence[Lease]) -> dict[LeaseName, ev.Candidate]:
         """Leases that are held, and go on under other names: until these can be asked for nobody is told
@@ -152,6 +156,7 @@ class RaftShell:
 
     async def reloaded(self) -> None:
         """The node has carried a reload out: what it does not have any more is not guarded any longer."""
+        self._coming = None
         for lease in self._leases:
             if lease.instances and lease.name in self._holding and lease.name not in self._granted:
                 await self._guard(lease, self._holding[lease.name])
@@ -299,14 +304,15 @@ class RaftShell:
         self._given[lease.name] = lease.instances
         self._around.node.feed(LeaseGranted(lease.name, lease.instances, token, evidence))
 
-    async def _guard(self, lease: Lease, until: Micros, more: Addresses | None = None) -> None:
-        """What the node has with the lease; with `more`, also what it was given, and what that says."""
+    async def _guard(self, lease: Lease, until: Micros) -> None:
+        """What the node has with the lease; during a reload also what it was given, and what comes."""
         around = self._around
         if around.gate is None or around.node is None:
             return
         addresses = list(around.node.held(lease.instances))
-        if more is not None:
-            addresses += [*around.node.held(self._given.get(lease.name, ())), *more(lease.instances)]
+        if self._coming is not None:
+            given = self._given.get(lease.name, ())
+            addresses += [*around.node.held(given), *self._coming(lease.instances)]
         self._guarded.add(lease.name)
         outcome = await around.gate.guard(lease.name, addresses, until)
         if isinstance(outcome, Failed | TimedOut):
