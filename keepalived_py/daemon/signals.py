@@ -59,6 +59,13 @@ class SignalInbox:
                 return collected
             collected += piece
 
+    def deafen(self) -> None:
+        """At the very end: the interpreter would set handlers back on its way out, and whoever asks twice
+        for the end would see a killed process instead of an exit code.
+        """
+        for number in (*STOPPING, signal.SIGHUP, *FORWARDED):
+            signal.signal(number, signal.SIG_IGN)
+
     def give_up(self) -> None:
         """In a forked child: close the pipe, and let nothing of the parent's handling remain.
 

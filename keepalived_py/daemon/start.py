@@ -225,6 +225,7 @@ def _watch(
     inbox = SignalInbox()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, *FORWARDED})
     code = Parent(configuration, duties, log, inbox).run()
+    inbox.deafen()
     log.detail(_cpu_usage())
     return code
 

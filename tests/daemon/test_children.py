@@ -49,6 +49,16 @@ def test_both_kinds_start_in_order_and_end_together(start: Start, tmp_path: Path
     assert list(tmp_path.glob("*.pid")) == []
 
 
+def test_whoever_asks_again_and_again_gets_an_exit_code(start: Start) -> None:
+    """The interpreter takes its time to end, and lets signals kill it meanwhile if nobody forbids them."""
+    daemon = start("instances")
+    daemon.logged("Startup complete")
+    end = time.monotonic() + LIMIT_S
+    while daemon.process.poll() is None and time.monotonic() < end:
+        daemon.signal(signal.SIGTERM)
+    assert daemon.ended() == 0
+
+
 def test_the_start_is_complete_when_the_last_child_is_ready(start: Start, tmp_path: Path) -> None:
     (tmp_path / "behaviour.bfd").write_text("silent")
     daemon = start("instances bfd", "--impatient")
