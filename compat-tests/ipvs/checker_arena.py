@@ -32,7 +32,6 @@ CHANGES_S = (9.0, 15.3)
 END_S = 22.0
 _START_S = 45.0
 _STOP_S = 15.0
-_TABLE = Path("/proc/net/ip_vs")
 _NOTE = f"""#!/bin/sh
 read up rest </proc/uptime
 echo "$up $*" >>{NOTES}
@@ -167,16 +166,17 @@ def _unbound() -> list[subprocess.Popen[bytes]]:
 
 
 def parse_table(text: str) -> dict[str, int]:
-    """/proc/net/ip_vs: number of a case -> weight of its real server."""
-    numbers = {}
-    for number, case in enumerate(CASES):
-        address = ip_address(real_server(number, case))
-        numbers[f"[{address.exploded}]" if case.v6 else f"{int(address):08X}"] = str(number)
+    """What `ipvsadm -Sn` says: number of a case -> weight of its real server.
+
+    Not /proc/net/ip_vs, of which the kernel leaves out a service where a page ends.
+    """
+    numbers = {real_server(number, case): str(number) for number, case in enumerate(CASES)}
     found: dict[str, int] = {}
-    for line in text.splitlines()[3:]:
+    for line in text.splitlines():
         words = line.split()
-        if words[0] == "->":
-            found[numbers[words[1].rpartition(":")[0]]] = int(words[3])
+        if words[0] == "-a":
+            host = words[words.index("-r") + 1].rpartition(":")[0].strip("[]")
+            found[numbers[str(ip_address(host))]] = int(words[words.index("-w") + 1])
     return found
 
 
@@ -258,7 +258,8 @@ class Player:
     async def _phases(self) -> None:
         for phase, at_s in enumerate((*CHANGES_S, END_S), 1):
             await asyncio.sleep(self._zero + at_s - time.monotonic())
-            self.seen.tables.append(parse_table(_TABLE.read_text()))
+            saved = subprocess.run(["ipvsadm", "-Sn"], capture_output=True, text=True, timeout=10, check=True)
+            self.seen.tables.append(parse_table(saved.stdout))
             self.seen.memory.append(_memory())
             await self._enter(phase)
 
