@@ -32,7 +32,7 @@ help:
 	@echo 'make format           let ruff rewrite what it can'
 	@echo 'make man              write the manual pages anew from the keyword table'
 	@echo 'make perf             benchmarks beside the real keepalived (root)'
-	@echo 'make bench-checks     health checks beside the real keepalived, six minutes (root)'
+	@echo 'make bench-checks     health checks beside the real keepalived, seven minutes (root)'
 	@echo 'make bench-raft       clusters in network namespaces: every fault many times, and its times (root)'
 	@echo 'make soak             255 instances beside the real keepalived for SOAK_MINUTES (30; root)'
 	@echo 'make soak-simulation  the simulation over SOAK_SEEDS (0..10000)'
