@@ -160,12 +160,7 @@ class _Child(ReloadingProcess):
 
     def _schedule(self) -> None:
         super()._schedule()
-        checks = sum(
-            len(server.checks)
-            for virtual in self._configuration.virtual_servers
-            for server in virtual.real_servers
-        )
-        scheduling.allow_descriptors(_DESCRIPTORS + checks)
+        scheduling.allow_descriptors(_DESCRIPTORS + sum(1 for _ in self._configuration.server_checks()))
 
     def _listen(self) -> None:
         super()._listen()

@@ -8,6 +8,7 @@ microseconds.  Address lists keep their order, which is the order on the wire.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from keepalived_py.base.names import InstanceName
@@ -85,3 +86,9 @@ class Configuration(Record):
             if instance.name == name:
                 return instance
         raise KeyError(name)
+
+    def server_checks(self) -> Iterator[Any]:
+        """Every check of every real server (`model.checks.Check`), in the order of the file."""
+        for virtual in self.virtual_servers:
+            for server in virtual.real_servers:
+                yield from server.checks

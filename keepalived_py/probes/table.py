@@ -5,7 +5,7 @@ patterns of pages.  A pattern that cannot be looked for makes its check one that
 says nothing about its server (`Ending.BROKEN`), and is told of once.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from ssl import SSLContext
 
 from keepalived_py.base.clock import Micros
@@ -51,7 +51,7 @@ class Probes:
 
         Raises FatalStart as `follow_checks` does.
         """
-        self.follow_checks(list(_checks(configuration)), configuration.ssl)
+        self.follow_checks(list(configuration.server_checks()), configuration.ssl)
 
     def follow_checks(self, followed: Iterable[Check], settings: SslSettings | None) -> None:
         """From now on use these TLS settings, and the patterns of these checks.
@@ -129,9 +129,3 @@ class Probes:
                 found = unusable
             self._patterns[key] = found
         return found
-
-
-def _checks(configuration: Configuration) -> Iterator[Check]:
-    for virtual in configuration.virtual_servers:
-        for server in virtual.real_servers:
-            yield from server.checks
