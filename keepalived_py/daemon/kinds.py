@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from keepalived_py.base.record import replace
 from keepalived_py.daemon.children import ChildMain
 from keepalived_py.daemon.signals import JSON, STATS_CLEAR
 from keepalived_py.model.config import Configuration
@@ -24,7 +25,8 @@ class ChildKind:
     stands in the other lines; `ident` is its name in syslog.  `main` fetches the
     entry point: it is called just before the fork, so that what it imports is
     paid for once, and not at all by whoever needs no such child, or not all of it.
-    `forwarded`: the signals that the parent hands on to it.  `vital`: a permanent error
+    `forwarded`: the signals that the parent hands on to it.  `share`: what of a new configuration it gets
+    at a reload, for whatever it has to take in may make an advert late.  `vital`: a permanent error
     of it ends the whole program, even if others could go on.
     """
 
@@ -35,6 +37,7 @@ class ChildKind:
     process_name: Callable[[Globals], str | None]
     main: Callable[[Configuration], ChildMain]
     forwarded: frozenset[int]
+    share: Callable[[Configuration], Configuration]
     vital: bool = True
 
 
@@ -75,6 +78,14 @@ def _vrrp_needed(configuration: Configuration) -> bool:
     return bool(configuration.instances) or any(static) or configuration.raft is not None
 
 
+def _whole(configuration: Configuration) -> Configuration:
+    return configuration
+
+
+def _without_servers(configuration: Configuration) -> Configuration:
+    return replace(configuration, virtual_servers=(), server_groups=())
+
+
 CHECKERS = ChildKind(
     name="checkers",
     title="Healthcheck",
@@ -83,6 +94,7 @@ CHECKERS = ChildKind(
     process_name=lambda settings: settings.checker.name,
     main=_checkers_main,
     forwarded=frozenset({signal.SIGUSR1}),
+    share=_whole,
     vital=False,
 )
 VRRP = ChildKind(
@@ -93,6 +105,7 @@ VRRP = ChildKind(
     process_name=lambda settings: settings.vrrp_process_name,
     main=_vrrp_main,
     forwarded=frozenset({signal.SIGUSR1, signal.SIGUSR2, STATS_CLEAR, JSON}),
+    share=_without_servers,
 )
 BFD = ChildKind(
     name="bfd",
@@ -102,6 +115,7 @@ BFD = ChildKind(
     process_name=lambda settings: settings.bfd.name,
     main=_bfd_main,
     forwarded=frozenset({signal.SIGUSR1}),
+    share=_without_servers,
 )
 STATUS = ChildKind(
     name="keepalived_status",
@@ -111,5 +125,6 @@ STATUS = ChildKind(
     process_name=lambda settings: None,
     main=_status_main,
     forwarded=frozenset(),
+    share=_without_servers,
 )
 KINDS = (CHECKERS, VRRP, BFD, STATUS)

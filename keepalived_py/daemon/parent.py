@@ -378,7 +378,7 @@ class Parent:
         for worker in self._workers:
             if worker.child is not None:
                 worker.awaited = True
-                worker.tell(channels.Kind.RELOAD, read.configuration)
+                worker.tell(channels.Kind.RELOAD, worker.kind.share(read.configuration))
         self._start_missing()
         self._taken()
         if self._ready_until == NEVER:  # no child at all
