@@ -23,6 +23,7 @@ from typing import Any
 
 from checker_cases import CASES, configuration, real_server
 from checker_targets import Place, Target, Targets
+from guest import put_back
 
 HOME = Path("/run/lab")
 FIFO, NOTES, CONFIGURATION = HOME / "fifo", HOME / "notes", HOME / "keepalived.conf"
@@ -115,6 +116,7 @@ def _furnish() -> None:
         "mount -t tmpfs tmpfs /run", "mount -t tmpfs tmpfs /tmp",
     ):  # fmt: skip
         _run(line)
+    put_back()
     HOME.mkdir()
     os.mkfifo(FIFO)
     NOTES.touch()

@@ -28,6 +28,7 @@ _ALL = _CLONE_NEWNS | _CLONE_NEWUTS | _CLONE_NEWIPC | _CLONE_NEWPID | _CLONE_NEW
 # What an arena has for itself; the rest of the root is the host's, read only.
 _MOUNTS = (("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run"), ("tmpfs", "/tmp"))
 _MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
+_ROOT = Path(__file__).resolve().parents[2]
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -37,10 +38,17 @@ def unshare() -> None:
         raise OSError(ctypes.get_errno(), "unshare")
 
 
-def mount(kind: str, where: str) -> None:
+def mount(kind: str, where: str, options: str = "") -> None:
     """A file system of this kind; OSError if refused."""
-    if _libc.mount(kind.encode(), where.encode(), kind.encode(), 0, None) != 0:
+    if _libc.mount(kind.encode(), where.encode(), kind.encode(), 0, options.encode() or None) != 0:
         raise OSError(ctypes.get_errno(), f"mount {where}")
+
+
+def put_back() -> None:
+    """A checkout below a directory that something was mounted over is hidden: mount it once more."""
+    if not (_ROOT / "pyproject.toml").exists():
+        _ROOT.mkdir(parents=True)
+        mount("hostfs", str(_ROOT), str(_ROOT))
 
 
 def in_arena(name: str, command: list[str], certificate: str) -> dict[str, Any]:
@@ -50,6 +58,7 @@ def in_arena(name: str, command: list[str], certificate: str) -> dict[str, Any]:
             raise OSError(ctypes.get_errno(), "mount --make-rprivate")
         for kind, where in _MOUNTS:
             mount(kind, where)
+        put_back()
         path = Path("/run/certificate.pem")
         path.write_text(certificate)
         daemon = Daemon(command)

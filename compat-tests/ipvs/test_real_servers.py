@@ -93,8 +93,10 @@ def courses(found: Mapping[str, Any]) -> list[Courses]:
 def test_the_verdict_on_a_real_server(courses: list[Courses], number: int) -> None:
     wanted = CASES[number].verdicts
     seen = {label: course.text for label, course in courses[number].items()}
-    assert wanted in (courses[number]["real"].verdicts, courses[number]["again"].verdicts), seen
-    assert courses[number]["ours"].verdicts == wanted, seen
+    theirs = (courses[number]["real"].verdicts, courses[number]["again"].verdicts)
+    assert wanted in theirs, seen
+    # On a machine that is late, the last change may come too late for one of keepalived's runs as well.
+    assert courses[number]["ours"].verdicts in theirs, seen
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case.name for case in CASES])
