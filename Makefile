@@ -96,10 +96,10 @@ soak-simulation: setup
 
 simulate-raft: setup
 	$(BIN)/python -m keepalived_py.simulation.raft --seeds $(RAFT_SEEDS)
+	$(BIN)/python -m keepalived_py.simulation.raft.failover
 
 simulate-checks: setup
 	$(BIN)/python -m keepalived_py.simulation.checks --seeds $(CHECKS_SEEDS) --jobs 2
-	$(BIN)/python -m keepalived_py.simulation.raft.failover
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
