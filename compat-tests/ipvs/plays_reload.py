@@ -1,8 +1,24 @@
 """Reloads: what stays stays as it is, what is gone goes first, what is new comes last."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from play import Play, Reload, Start, Step, Stop, contacted, down, has, lacks, logged, services, up, weighs
+from play import (
+    Play,
+    Reload,
+    Start,
+    Step,
+    Stop,
+    both,
+    contacted,
+    down,
+    has,
+    lacks,
+    logged,
+    services,
+    up,
+    weighs,
+)
 from texts import ONE, SORRY, THREE, TWO, group, life, real, text, virtual
 
 _HERE = ("10.5.0.2", "10.5.0.1")
@@ -46,9 +62,15 @@ _DYING = (
 )
 
 
-def kept(name: str, after: str, before: str = _BASE) -> Play:
-    """A server is dead while the file is read again, and comes back."""
-    return Play(name, (before, after), _DYING, _ALL, _HERE)
+def kept(name: str, after: str, before: str = _BASE, new: str = "") -> Play:
+    """A server is dead while the file is read again, and comes back; `new` is one that the reload brings."""
+    steps = tuple(
+        replace(step, until=both(step.until, contacted(new, times=2)))
+        if new and step.name == "reloaded"
+        else step
+        for step in _DYING
+    )
+    return Play(name, (before, after), steps, _ALL, _HERE)
 
 
 # One file after the other; each step is a reload from the file before to this one.
@@ -117,7 +139,7 @@ PLAYS = (
     ),
     kept("reload with weights while one is dead", text(virtual(_ONE, real(TWO, more="weight 6")))),
     kept("reload with inhibition while one is dead", text(virtual(_ONE, _TWO, more="inhibit_on_failure"))),
-    kept("reload with one more server while one is dead", text(virtual(_ONE, _TWO, _THREE))),
+    kept("reload with one more server while one is dead", text(virtual(_ONE, _TWO, _THREE)), new=THREE),
     kept(
         "reload with another check while one is dead",
         text(virtual(_ONE, real(TWO, "TCP_CHECK {\n retry 2\n }"))),
