@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Iterator
 
-from keepalived_py.base.record import Record
 from keepalived_py.cli.members import load_here
 from keepalived_py.health.orders import RUN_ROOT, places
 from keepalived_py.status import checks_snapshot
@@ -43,17 +42,6 @@ def _directories(options: argparse.Namespace) -> list[str]:
         general = load_here(options.use_file).configuration.globals
         return [places(general, general.net_namespace).run_directory]
     return sorted({RUN_ROOT, *glob.glob(os.path.join(RUN_ROOT, "*"))})
-
-
-def as_json(snapshot: Snapshot) -> dict[str, object]:
-    """For programs: all of it."""
-    return {name: _plain(getattr(snapshot, name)) for name in Snapshot.fields}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Record):
-        return {name: _plain(getattr(value, name)) for name in type(value).fields}
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 # -- for people ------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from keepalived_py.status.checks_snapshot import (
     ServerLine,
     VirtualLine,
     line_of,
+    plain,
 )
 from keepalived_py.system import control_socket
 
@@ -144,7 +145,7 @@ def _ask(path: str, request: Mapping[str, object]) -> dict[str, Any]:
 def _list(options: argparse.Namespace) -> int:
     known = _virtuals(_socket(options), options.virtual, options.server)
     if options.json:
-        print(json.dumps([_json(line) for line in known], indent=2, ensure_ascii=False))
+        print(json.dumps([plain(line) for line in known], indent=2, ensure_ascii=False))
         return 0
     if not known:
         print("There are no virtual servers")
@@ -168,18 +169,6 @@ def _virtuals(path: str, virtual: str, server: str) -> list[VirtualLine]:
         except (BadSnapshot, KeyError, TypeError) as fault:
             raise Unusable(f"The daemon's answer cannot be understood: {fault}") from fault
     return list(found.values())
-
-
-def _json(line: VirtualLine) -> dict[str, Any]:
-    made = _fields(line)
-    made["servers"] = [
-        {**_fields(server), "checks": [_fields(check) for check in server.checks]} for server in line.servers
-    ]
-    return made
-
-
-def _fields(line: VirtualLine | ServerLine | CheckLine) -> dict[str, Any]:
-    return {name: getattr(line, name) for name in type(line).fields}
 
 
 def _told(line: VirtualLine) -> Iterator[str]:

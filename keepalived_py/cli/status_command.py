@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from keepalived_py.cli import checks_status, members
 from keepalived_py.cli.members import EXIT_PERMISSION, Unusable, guarded
 from keepalived_py.cli.words import Parser
-from keepalived_py.status import raft_snapshot
+from keepalived_py.status import checks_snapshot, raft_snapshot
 from keepalived_py.status.checks_snapshot import Snapshot as ChecksSnapshot
 from keepalived_py.status.raft_snapshot import BadSnapshot, LeaseLine, MemberLine, Snapshot
 
@@ -57,7 +57,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.json:
         made: dict[str, object] = {} if known is None else {**raft_snapshot.to_json(known)}
         if servers:
-            made["checks_of_servers"] = [checks_status.as_json(one) for one in servers]
+            made["checks_of_servers"] = [checks_snapshot.plain(one) for one in servers]
         print(json.dumps(made, indent=2, ensure_ascii=False))
     else:
         parts = [] if known is None else ["\n".join(table(known))]

@@ -153,6 +153,13 @@ def _check_json(checking: Checking, now: Micros) -> dict[str, JSON]:
     return made
 
 
+def plain(value: object) -> object:
+    """A line or a whole snapshot as objects and lists for JSON, with every field."""
+    if isinstance(value, Record):
+        return {name: plain(getattr(value, name)) for name in type(value).fields}
+    return [plain(each) for each in value] if isinstance(value, tuple) else value
+
+
 def pieces(view: View, counters: Mapping[str, int], at: float) -> Iterator[str]:
     """The text of the file, some servers in each piece; each takes about a millisecond at most."""
     yield f'{{"at":{at:.3f},"counters":{_dumped(dict(counters))},"virtual_servers":['
